@@ -1,0 +1,1 @@
+"""Pure: (model, settings) -> the children's manifests. Same input, equal output; no I/O, no async."""

@@ -1,0 +1,40 @@
+"""Names that appear in the cluster: group, labels, annotations, field managers, ports. No behaviour."""
+
+GROUP = "genai-operator.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "GenAIModel"
+PLURAL = "genaimodels"
+SINGULAR = "genaimodel"
+SHORT_NAME = "gaim"
+CATEGORY = "genai"
+
+# kopf keeps its own state elsewhere: with our prefix it would not see changes of our annotations.
+KOPF_PREFIX = f"kopf.{GROUP}"
+
+LABEL_MODEL = f"{GROUP}/model"
+MANAGED_BY = "genai-operator"
+ANNOTATION_MANIFEST_HASH = f"{GROUP}/manifest-hash"
+
+# Live options and switches a person writes on a GenAIModel.
+ANNOTATION_ENABLE_PROFILING = f"{GROUP}/enable-profiling"
+ANNOTATION_TERMINATE_SESSION = f"{GROUP}/terminate-session"
+ANNOTATION_PAUSE = f"{GROUP}/pause-reconciliation"
+
+# Field managers: one writer per part of an object.
+MANAGER = "genai-operator"
+MANAGER_LIVE = "genai-operator-live"
+
+PORT_GRPC = 9000
+PORT_METRICS = 9090
+PORT_CONTROL = 9443
+
+# Paths inside a model pod.
+PATH_MODELS = "/models"
+PATH_PROFILES = "/var/lib/genai/profiles"
+PATH_RUN = "/run/genai"
+PATH_CONTROL_TLS = "/etc/genai/control-tls"
+PATH_TERMINATION_LOG = "/dev/termination-log"
+
+# The common name of the operator's client certificate; pods accept no other.
+OPERATOR_COMMON_NAME = "genai-operator"

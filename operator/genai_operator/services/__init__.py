@@ -1,0 +1,1 @@
+"""Use cases: gather, decide, act. No kopf, no gRPC, no manifests."""

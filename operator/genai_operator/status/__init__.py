@@ -1,0 +1,1 @@
+"""Pure: (model, observed) -> conditions, status and the plan for live pods. No I/O, no async."""

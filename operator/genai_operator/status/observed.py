@@ -1,0 +1,91 @@
+"""What was seen of one model in the cluster, as plain frozen data: the input of every pure decision in `status/`.
+
+Filled by `services/` from watch events and from pods' answers. Knows nothing of Kubernetes' wire format beyond
+`from_*` readers of the few fields that decisions need.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedPod:
+    """One pod of the model. Messages are the kubelet's; `terminated_message` is the last container's own last words."""
+
+    name: str
+    uid: str
+    ip: str = ""
+    phase: str = ""
+    ready: bool = False
+    deleting: bool = False
+    created: str = ""
+    container_id: str = ""
+    running: bool = False
+    restarts: int = 0
+    waiting_reason: str = ""
+    waiting_message: str = ""
+    terminated_reason: str = ""
+    terminated_message: str = ""
+    exit_code: int | None = None
+    unschedulable_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedDeployment:
+    """The model's Deployment."""
+
+    generation: int = 0
+    observed_generation: int = 0
+    replicas: int = 0
+    ready_replicas: int = 0
+    updated_replicas: int = 0
+    available_replicas: int = 0
+    failure_message: str = ""  # of condition ReplicaFailure: quota, admission
+
+
+class PodOptionsState(StrEnum):
+    """What became of the desired runtime options on one pod."""
+
+    APPLIED = "Applied"
+    PENDING = "Pending"
+    UNREACHABLE = "Unreachable"
+    UNSUPPORTED = "Unsupported"
+    REJECTED = "Rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """What a pod says it serves (ControlService.GetModel)."""
+
+    engine: str
+    engine_reason: str
+    provider: str
+    intra_op_threads: int
+    max_sequence_length: int
+    tokens_per_second: float
+    time_to_first_token_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PodAnswer:
+    """The last exchange with one container of a pod about its runtime options."""
+
+    container_id: str
+    revision: str
+    state: PodOptionsState
+    message: str = ""
+    at: str = ""  # RFC 3339, when the state became what it is
+    served: ServedModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedModel:
+    """Everything that status and plans follow from, besides the GenAIModel itself."""
+
+    deployment: ObservedDeployment | None = None
+    pods: tuple[ObservedPod, ...] = ()
+    answers: Mapping[str, PodAnswer] = field(default_factory=dict)  # by pod uid
+    conflict: str = ""  # a child's name is taken by a foreign object: which, and whose
+    paused: bool = False
+    now: str = ""  # RFC 3339

@@ -1,0 +1,1 @@
+"""The contract between clients, operator and model server: protobuf files and their generated stubs."""

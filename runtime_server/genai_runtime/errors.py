@@ -1,0 +1,58 @@
+"""What can go wrong in the model server, as one tree. How an error looks in a protocol is the dialect's business.
+
+RuntimeServerError
+├── InvalidRequest        the caller's input is wrong; names the field
+├── ModelNotFound         the request names a model that is not served here
+├── Overloaded            the queue is full or the wait was too long; carries a retry delay
+├── NotServing            loading, halted, draining or engine down; carries a retry delay
+├── ModelUnusable         the folder cannot be served; carries the reason that the operator shows
+└── EngineFailure         the engine process failed or broke its contract
+"""
+
+
+class RuntimeServerError(Exception):
+    """Base of all errors raised on purpose; `message` is written for the user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidRequest(RuntimeServerError):
+    """The field `field` of a request cannot be accepted; nothing was started."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class ModelNotFound(RuntimeServerError):
+    """No model of that name is served by this process."""
+
+
+class Overloaded(RuntimeServerError):
+    """Admission refused the request; it may be retried after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NotServing(RuntimeServerError):
+    """No new work is accepted in the present state; it may be retried after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ModelUnusable(RuntimeServerError):
+    """The model cannot be served. `reason` is one of the documented condition reasons (docs/status.md)."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class EngineFailure(RuntimeServerError):
+    """The engine process ended, or answered outside its contract."""

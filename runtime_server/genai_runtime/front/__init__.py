@@ -1,0 +1,1 @@
+"""Everything that runs in the front process: protocols, admission, health, metrics, control. Never imports onnxruntime."""

@@ -1,0 +1,1 @@
+"""One module a protocol: translation between its messages and `genai_runtime.generation`, nothing else."""
