@@ -63,7 +63,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class WindowProgress:
-    """What a profiling window holds; sent after captures, and once more with `closed` and the trace."""
+    """What a profiling window has captured so far; the last one says `closed` and why.
+
+    The raw files lie in the window's own folder; merging them into one trace is not the engine's work.
+    """
 
     window_id: str
     runs: int
@@ -72,9 +75,6 @@ class WindowProgress:
     dropped_runs: int
     closed: bool = False
     close_reason: str = ""
-    trace_bytes: int = 0
-    events: int = 0
-    top_operators: list[dict[str, str | int | float]] = field(default_factory=list)
     message: str = ""
 
 

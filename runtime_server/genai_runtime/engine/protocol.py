@@ -102,7 +102,7 @@ class Engine(Protocol):
         ...
 
     def close_window(self, reason: str) -> None:
-        """Close the open window, if any; the merged trace's `WindowProgress` comes out of `step`."""
+        """Close the open window, if any; its last `WindowProgress` comes out of the next `step`."""
         ...
 
     def stats(self) -> EngineStats:
