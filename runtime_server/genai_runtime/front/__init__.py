@@ -1,1 +1,1 @@
-"""Everything that runs in the front process: protocols, admission, health, metrics, control. Never imports onnxruntime."""
+"""Everything in the front process: protocols, admission, health, metrics, control. Never imports onnxruntime."""
