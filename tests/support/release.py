@@ -1,0 +1,34 @@
+"""The operator's Helm release: where it is, its pod, and what it says of itself."""
+
+import re
+from pathlib import Path
+
+from support.live_cluster import LiveCluster, Object
+
+CHART = Path(__file__).parents[2] / "charts" / "genai-operator"
+RELEASE = "genai-operator"
+NAMESPACE = "genai-system"
+SELECTOR = "app.kubernetes.io/name=genai-operator,app.kubernetes.io/component=operator"
+METRICS_PORT = 8080
+
+
+def install(cluster: LiveCluster, *settings: str, release: str = RELEASE, namespace: str = NAMESPACE) -> None:
+    """`helm upgrade --install`, waiting until the operator runs; `settings` as for `--set`."""
+    flags = [part for setting in settings for part in ("--set", setting)]
+    options = ["--namespace", namespace, "--wait", "--timeout", "3m", *flags]
+    cluster.helm("upgrade", "--install", release, str(CHART), *options)
+
+
+def operator_pod(cluster: LiveCluster) -> Object:
+    """The one pod of the operator that is not being deleted."""
+    pods = [pod for pod in cluster.find("Pod", NAMESPACE, SELECTOR) if not pod["metadata"].get("deletionTimestamp")]
+    assert pods, f"no pod of the operator in namespace {NAMESPACE}"
+    return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+
+def operator_rss_mib(cluster: LiveCluster) -> float:
+    """Resident memory of the operator's process, by its own metrics, in MiB."""
+    page = cluster.metrics(operator_pod(cluster)["metadata"]["name"], NAMESPACE, METRICS_PORT)
+    found = re.search(r"^process_resident_memory_bytes (\S+)$", page, re.MULTILINE)
+    assert found, "the operator's metrics have no process_resident_memory_bytes"
+    return float(found[1]) / 2**20
