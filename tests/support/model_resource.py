@@ -116,10 +116,6 @@ class ModelAccess:
             wanted = desired_options(GenAIModel.from_body(body)).revision
             told = options.get("revision"), options.get("applied")
             return dict(options) if told == (wanted, f"{pods}/{pods}") else None
-                dict(options)
-                if (options.get("revision"), options.get("applied")) == (wanted, f"{pods}/{pods}")
-                else None
-            )
 
         try:
             return wait_until(f"runtime options acknowledged by {pods} pods", there, seconds)
