@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from support.live_cluster import LiveCluster, Object
+from support.live_cluster import LiveCluster, Object, wait_until
 
 CHART = Path(__file__).parents[2] / "charts" / "genai-operator"
 RELEASE = "genai-operator"
@@ -24,6 +24,17 @@ def operator_pod(cluster: LiveCluster) -> Object:
     pods = [pod for pod in cluster.find("Pod", NAMESPACE, SELECTOR) if not pod["metadata"].get("deletionTimestamp")]
     assert pods, f"no pod of the operator in namespace {NAMESPACE}"
     return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+
+def wait_working(cluster: LiveCluster, seconds: float = 60) -> str:
+    """Waits until the newest operator pod holds the Lease; returns the pod's name."""
+
+    def holding() -> str | None:
+        name = str(operator_pod(cluster)["metadata"]["name"])
+        lease = cluster.get("Lease", RELEASE, NAMESPACE) or {}
+        return name if lease.get("spec", {}).get("holderIdentity") == name else None
+
+    return wait_until("the operator holds its Lease", holding, seconds)
 
 
 def operator_rss_mib(cluster: LiveCluster) -> float:
