@@ -1,0 +1,85 @@
+"""The safety net under the watches: lists everything, drops what is gone, and looks at every model again.
+
+A watch that starts again after a gap does not say what was deleted meanwhile. The first listing, before the queue runs,
+keeps passes from deciding on half a cluster. The models' turns are spread over the period.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from genai_operator.clients.kube import (
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    MODEL,
+    POD,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    KubeClient,
+    Resource,
+)
+from genai_operator.constants import LABEL_MODEL
+from genai_operator.errors import ClusterError
+from genai_operator.services.cache import Cache
+from genai_operator.services.queue import WorkQueue
+
+log = structlog.get_logger(__name__)
+
+# Everything that is watched; Secrets may not be read.
+WATCHED = (MODEL, DEPLOYMENT, SERVICE, SERVICE_ACCOUNT, DISRUPTION_BUDGET, POD)
+
+
+class Resync:
+    """Keeps the cache complete. `namespaces` empty means the whole cluster."""
+
+    def __init__(
+        self, kube: KubeClient, cache: Cache, queue: WorkQueue, *, namespaces: Sequence[str], seconds: float
+    ) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._queue = queue
+        self._namespaces = tuple(namespaces)
+        self._seconds = seconds
+
+    async def list_all(self) -> None:
+        """Brings the cache up to the cluster's state, and queues what differs.
+
+        Raises:
+            ClusterError: a listing failed; the cache keeps what it has.
+        """
+        for resource in WATCHED:
+            for namespace in self._namespaces or ("",):
+                await self._list(resource, namespace)
+
+    async def run(self) -> None:
+        """Forever: wait out the period while queueing every model once, then list again."""
+        while True:
+            await self._revisit(self._cache.keys())
+            try:
+                await self.list_all()
+            except ClusterError as error:
+                log.warning("resync could not list", error=str(error))
+
+    async def _list(self, resource: Resource, namespace: str) -> None:
+        seen: set[str] = set()
+        snapshot = 0
+        selector = "" if resource is MODEL else LABEL_MODEL
+        async for items, version in self._kube.list(resource, namespace, selector):
+            snapshot = int(version or 0)
+            for item in items:
+                body = {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+                seen.add(str(body["metadata"].get("uid", "")))
+                key = self._cache.observe(resource, None, body)
+                if key:
+                    self._queue.add(key, background=True)
+        for key in self._cache.missing(resource, seen, snapshot, namespace):
+            self._queue.add(key)
+
+    async def _revisit(self, keys: list[str]) -> None:
+        pause = self._seconds / max(1, len(keys))
+        for key in keys:
+            await asyncio.sleep(pause)
+            self._queue.add(key, background=True)
+        if not keys:
+            await asyncio.sleep(self._seconds)
