@@ -5,6 +5,7 @@ RuntimeServerError
 ├── ModelNotFound         the request names a model that is not served here
 ├── Overloaded            the queue is full or the wait was too long; carries a retry delay
 ├── NotServing            loading, halted, draining or engine down; carries a retry delay
+├── InvalidSettings       a GENAI_* setting cannot be used; the process does not start
 ├── ModelUnusable         the folder cannot be served; carries the reason that the operator shows
 └── EngineFailure         the engine process failed or broke its contract
 """
@@ -44,6 +45,10 @@ class NotServing(RuntimeServerError):
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class InvalidSettings(RuntimeServerError):
+    """The process cannot start as it was told to; the message names every setting that is wrong."""
 
 
 class ModelUnusable(RuntimeServerError):
