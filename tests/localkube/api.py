@@ -1,0 +1,40 @@
+"""Asks the local cluster's API server a question, with the administrator's certificate. Reading only; everything else
+goes through kubectl."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from pathlib import Path
+from typing import Any
+
+from localkube import places
+
+
+def get(pki: Path, path: str) -> str | None:
+    """The body, or None while the server does not answer with 200."""
+    try:
+        context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+        connection = http.client.HTTPSConnection(places.NODE_ADDRESS, places.API_PORT, context=context, timeout=3)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read().decode()
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException):
+        return None
+    return body if answer.status == http.client.OK else None
+
+
+def get_object(pki: Path, path: str) -> dict[str, Any] | None:
+    body = get(pki, path)
+    return json.loads(body) if body is not None else None
+
+
+def node_ready(pki: Path) -> bool:
+    found = get_object(pki, f"/api/v1/nodes/{places.NODE_NAME}") or {}
+    conditions = found.get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
