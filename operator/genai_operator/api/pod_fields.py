@@ -1,0 +1,69 @@
+"""Fields with the meaning they have in a pod: resources, tolerations, references. Only their types and bounds."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, StrictInt, model_validator
+
+from genai_operator.api.base import ApiModel, cel
+from genai_operator.api.quantity import Quantity, parse_quantity
+
+ResourceName = Annotated[str, Field(min_length=1, max_length=128)]
+ResourceList = Annotated[dict[ResourceName, Quantity], Field(max_length=16)]
+
+_REQUESTS_RULE = "resources.requests must not exceed resources.limits"
+
+
+class Resources(ApiModel):
+    """Requests and limits of the model's container. What is set replaces that whole list."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            "self.requests.all(name, !(name in self.limits) || "
+            "quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
+            _REQUESTS_RULE,
+        )
+    )
+
+    requests: ResourceList = Field(
+        default={"cpu": "100m", "memory": "256Mi"}, description="What the node must have free for a pod."
+    )
+    limits: ResourceList = Field(
+        default={"cpu": "2", "memory": "2Gi"},
+        description="What a pod may use. The CPU limit is also the number of threads where threads.intraOp is auto.",
+    )
+
+    @model_validator(mode="after")
+    def _requests_within_limits(self) -> Self:
+        for name, requested in self.requests.items():
+            if name in self.limits and parse_quantity(requested) > parse_quantity(self.limits[name]):
+                raise ValueError(f"{_REQUESTS_RULE}: {name} {requested} > {self.limits[name]}")
+        return self
+
+
+class Toleration(ApiModel):
+    """As in a pod."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            "!has(self.value) || !has(self.operator) || self.operator != 'Exists'",
+            "a toleration with operator Exists has no value",
+        )
+    )
+
+    key: str | None = Field(default=None, max_length=317)
+    operator: Literal["Exists", "Equal"] | None = None
+    value: str | None = Field(default=None, max_length=63)
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: StrictInt | None = Field(default=None, ge=0, le=31_536_000)
+
+    @model_validator(mode="after")
+    def _exists_has_no_value(self) -> Self:
+        if self.operator == "Exists" and self.value:
+            raise ValueError("a toleration with operator Exists has no value")
+        return self
+
+
+class LocalObjectReference(ApiModel):
+    """An object of this namespace, by name."""
+
+    name: str = Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")

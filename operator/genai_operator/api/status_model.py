@@ -1,0 +1,110 @@
+"""`status` of a GenAIModel: the typed form that we write, and that the CRD's schema is made from.
+
+Every list and text is bounded. Which values it takes is decided in `genai_operator.status`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from genai_operator.api.base import ApiModel
+from genai_operator.api.options_spec import EnableProfiling, TerminateSession
+
+MAX_MESSAGE_LENGTH = 1024
+MAX_LISTED_PODS = 100
+
+ShortText = Annotated[str, Field(max_length=253)]
+Message = Annotated[str, Field(max_length=MAX_MESSAGE_LENGTH)]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time", "maxLength": 40})]
+
+
+class Condition(ApiModel):
+    """As Kubernetes defines it."""
+
+    type: Annotated[str, Field(min_length=1, max_length=64)]
+    status: Literal["True", "False", "Unknown"]
+    reason: Annotated[str, Field(min_length=1, max_length=64)]
+    message: Message = ""
+    observed_generation: int = Field(default=0, ge=0)
+    last_transition_time: Time
+
+
+class Endpoints(ApiModel):
+    """Where clients inside the cluster find the model."""
+
+    grpc: ShortText = Field(description="host:port of the gRPC service.")
+
+
+class EffectiveThreads(ApiModel):
+    """Threads that were chosen."""
+
+    intra_op: int = Field(ge=0, le=1_000_000)
+
+
+class Effective(ApiModel):
+    """What was chosen for what the spec leaves open, as a pod reported it."""
+
+    provider: ShortText | None = None
+    engine: ShortText | None = None
+    engine_reason: Message | None = Field(default=None, description="Why this engine was taken.")
+    threads: EffectiveThreads | None = None
+    max_sequence_length: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    image: Annotated[str, Field(max_length=512)] | None = None
+
+
+class Performance(ApiModel):
+    """Measured by the pods' warm-up, the mean over the pods that reported."""
+
+    tokens_per_second: float | None = Field(default=None, ge=0)
+    time_to_first_token_ms: float | None = Field(default=None, ge=0)
+
+
+class RequestedRuntimeOptions(ApiModel):
+    """Live options asked for by a controller that may write the status only: over the spec, under annotations."""
+
+    enable_profiling: EnableProfiling | None = None
+    terminate_session: TerminateSession | None = None
+
+
+class PodRuntimeOptions(ApiModel):
+    """What became of the options on one pod."""
+
+    name: ShortText
+    state: Literal["Applied", "Pending", "Unreachable", "Unsupported", "Rejected"]
+    message: Message = ""
+    at: Time | None = Field(default=None, description="Since when.")
+
+
+class RuntimeOptionsStatus(ApiModel):
+    """What became of the desired live options."""
+
+    revision: Annotated[str, Field(max_length=64)] = Field(description="Names the merged options that are desired.")
+    applied: Annotated[str, Field(max_length=16)] = Field(description="Pods that have them / pods, for example 3/3.")
+    pods: tuple[PodRuntimeOptions, ...] = Field(
+        default=(),
+        max_length=MAX_LISTED_PODS,
+        description=f"At most {MAX_LISTED_PODS} pods, those first that do not have the options.",
+    )
+
+
+class GenAIModelStatus(ApiModel):
+    """What is."""
+
+    observed_generation: int = Field(default=0, ge=0)
+    replicas: int = Field(default=0, ge=0)
+    ready_replicas: int = Field(default=0, ge=0)
+    selector: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None, description="Selects the model's pods."
+    )
+    endpoints: Endpoints | None = None
+    effective: Effective | None = None
+    performance: Performance | None = None
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    requested_runtime_options: RequestedRuntimeOptions | None = Field(
+        default=None, description="Written by other controllers, read by the operator."
+    )
+    runtime_options: RuntimeOptionsStatus | None = None
