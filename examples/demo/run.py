@@ -16,7 +16,7 @@ from summary import Summary, TraceSummary
 from support.client_pod import ClientPod, RunningClient
 from support.live_cluster import LiveCluster, wait_until
 from support.model_resource import ModelAccess
-from support.release import CHART, NAMESPACE, RELEASE, operator_rss_mib, wait_working
+from support.release import CHART, NAMESPACE, RELEASE, operator_rss_mib, restart
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "build" / "demo"
@@ -52,9 +52,8 @@ class Demo:
         arguments[3] = str(CHART)
         self.cluster.helm(*arguments)
         # The images keep their names from build to build; a new one has to be started.
-        self.kubectl("rollout", "restart", f"deployment/{RELEASE}", "-n", NAMESPACE)
-        self.kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", NAMESPACE, "--timeout=120s")
-        self.tell.result(f"{wait_working(self.cluster)} is at work")
+        self.tell.command(["kubectl", "rollout", "restart", f"deployment/{RELEASE}", "-n", NAMESPACE])
+        self.tell.result(f"{restart(self.cluster)} is at work")
 
     def start_afresh(self) -> None:
         """Removes what an earlier run left, so that every run measures the same."""

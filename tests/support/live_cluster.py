@@ -3,17 +3,17 @@
 What the objects of this project mean is in `model_resource.py`; making a cluster is `localkube`'s work.
 """
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import yaml
 from kubernetes import config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
+
+from localkube.cluster import Cluster
 
 Object = dict[str, Any]
 Found = TypeVar("Found")
@@ -48,13 +48,16 @@ def wait_until(what: str, found: Callable[[], Found | None], seconds: float) -> 
 
 
 class LiveCluster:
-    """One cluster, as its administrator or, with `as_user`, as somebody else."""
+    """One cluster, as its administrator."""
 
-    def __init__(self, kubeconfig: Path, kubectl: str, helm: str) -> None:
-        self.kubeconfig = kubeconfig
-        self._kubectl = kubectl
-        self._helm = helm
-        self.api = DynamicClient(config.new_client_from_config(config_file=str(kubeconfig)))
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.api = DynamicClient(config.new_client_from_config(config_file=str(cluster.kubeconfig)))
+
+    @classmethod
+    def connect(cls) -> Self:
+        """The cluster that CLUSTER names, started if need be."""
+        return cls(Cluster.connect())
 
     # -- objects -----------------------------------------------------------------------------------------------------
 
@@ -119,11 +122,11 @@ class LiveCluster:
 
     def environment(self) -> dict[str, str]:
         """What kubectl and helm need."""
-        return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+        return self._cluster.environment()
 
     def command(self, program: str, *arguments: str) -> list[str]:
         """The command line of `kubectl` or `helm`."""
-        return [{"kubectl": self._kubectl, "helm": self._helm}[program], *arguments]
+        return [self._cluster.program(program), *arguments]
 
     def kubectl(self, *arguments: str, given: str | None = None, seconds: float = 120) -> str:
         """Runs kubectl and returns what it printed. Raises `CommandFailed`."""

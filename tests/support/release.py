@@ -12,11 +12,23 @@ SELECTOR = "app.kubernetes.io/name=genai-operator,app.kubernetes.io/component=op
 METRICS_PORT = 8080
 
 
-def install(cluster: LiveCluster, *settings: str, release: str = RELEASE, namespace: str = NAMESPACE) -> None:
-    """`helm upgrade --install`, waiting until the operator runs; `settings` as for `--set`."""
+def install(cluster: LiveCluster, *settings: str, chart: Path = CHART) -> None:
+    """`helm upgrade --install` with the chart's values but for `settings` (as for `--set`); waits for the pod."""
     flags = [part for setting in settings for part in ("--set", setting)]
-    options = ["--namespace", namespace, "--wait", "--timeout", "3m", *flags]
-    cluster.helm("upgrade", "--install", release, str(CHART), *options)
+    options = ["--namespace", NAMESPACE, "--wait", "--timeout", "3m", "--reset-values", *flags]
+    cluster.helm("upgrade", "--install", RELEASE, str(chart), *options)
+
+
+def restart(cluster: LiveCluster) -> str:
+    """A new operator pod, at work; returns its name. The images keep their names from build to build."""
+    cluster.kubectl("rollout", "restart", f"deployment/{RELEASE}", "-n", NAMESPACE)
+    cluster.kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", NAMESPACE, "--timeout=120s", seconds=130)
+    return wait_working(cluster)
+
+
+def scale(cluster: LiveCluster, replicas: int) -> None:
+    """Sets the operator's replicas without waiting for them."""
+    cluster.patch("Deployment", RELEASE, NAMESPACE, {"spec": {"replicas": replicas}})
 
 
 def operator_pod(cluster: LiveCluster) -> Object:

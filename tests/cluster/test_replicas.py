@@ -1,0 +1,74 @@
+"""Runtime options with several pods, pods that come and go, and an operator that does."""
+
+import json
+from collections.abc import Callable
+
+from support import release
+from support.client_pod import ClientPod
+from support.live_cluster import LiveCluster, wait_until
+from support.model_resource import ModelAccess
+
+SMALL = {"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+
+
+def states(model: ModelAccess) -> dict[str, str]:
+    """What each pod says of itself: SERVING or HALTED."""
+    return {
+        pod["metadata"]["name"]: json.loads(model.ctl(pod["metadata"]["name"], "options", "--output", "json"))[
+            "serving_state"
+        ]
+        for pod in model.pods()
+    }
+
+
+def test_three_replicas_acknowledge_and_a_new_pod_comes_back_halted(apply_model: Callable[..., ModelAccess]) -> None:
+    model = apply_model(replicas=3, resources=SMALL)
+    model.wait_ready(3)
+    model.annotate("terminate-session", "1")
+    options = model.wait_applied(3)
+    assert {each["state"] for each in options["pods"]} == {"Applied"}
+    assert set(states(model).values()) == {"HALTED"}
+
+    gone = model.pods()[0]["metadata"]["name"]
+    model.cluster.delete("Pod", gone, model.namespace)
+    wait_until("another pod in its place", lambda: gone not in names(model) and len(model.ready_pods()) == 3, 90)
+    model.wait_applied(3)
+    assert set(states(model).values()) == {"HALTED"}
+
+    model.annotate("terminate-session", "0")
+    model.wait_ready(3)
+    model.wait_applied(3)
+    assert set(states(model).values()) == {"SERVING"}
+
+
+def names(model: ModelAccess) -> set[str]:
+    return {pod["metadata"]["name"] for pod in model.pods()}
+
+
+def windows(model: ModelAccess, pod: str, label: str) -> list[dict[str, object]]:
+    profiles = json.loads(model.ctl(pod, "profile", "list", "--output", "json"))
+    return [each for each in profiles if each["label"] == label]
+
+
+def test_without_the_operator_a_window_ends_models_serve_and_namespaces_go(
+    cluster: LiveCluster, client: ClientPod, apply_model: Callable[..., ModelAccess]
+) -> None:
+    model = apply_model(resources=SMALL, runtimeOptions={"profilingLimits": {"maxSeconds": 5}})
+    model.wait_ready()
+    (pod,) = names(model)
+    model.annotate("enable-profiling", "orphan")
+    model.wait_applied()
+    operator = release.operator_pod(cluster)["metadata"]["name"]
+    release.scale(cluster, 0)
+    cluster.delete("Pod", operator, release.NAMESPACE, grace_seconds=0)
+    try:
+        wait_until("no operator", lambda: not cluster.find("Pod", release.NAMESPACE, release.SELECTOR), 60)
+        assert client.ask(model.address) == ("The capital of France is Paris.", "OK")
+        ended = lambda: [each for each in windows(model, pod, "orphan") if each["state"] == "COMPLETE"]  # noqa: E731
+        (window,) = wait_until("the window closed by itself", lambda: ended() or None, 60)
+        assert window["close_reason"] == "max_seconds"
+        cluster.delete("Namespace", model.namespace)
+        wait_until("the namespace gone", lambda: cluster.get("Namespace", model.namespace) is None, 90)
+    finally:
+        release.scale(cluster, 1)
+        release.wait_working(cluster)
