@@ -101,13 +101,18 @@ class Demo:
         load.finish()
         self._annotate("enable-profiling", "0")
         pod = self.model.ready_pods()[0]["metadata"]["name"]
-        profile = wait_until("the merged trace", lambda: self._complete_profile(pod), 60)
+        profile = self.model.wait_profile(pod, "demo")
+        if profile["state"] != "COMPLETE":
+            raise AssertionError(f"the profile failed: {profile['message']}")
         file = OUTPUT / f"{profile['id']}.json.gz"
-        self._fetch(pod, profile["id"], file)
+        fetch = ["exec", "-n", DEMO_NAMESPACE, pod, "--", "genai-runtime", "ctl", "profile", "fetch", profile["id"]]
+        self.tell.command(["kubectl", *fetch, ">", str(file.relative_to(ROOT))])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(self.model.fetch_profile(pod, profile["id"]))
         self.summary.trace = read_trace(file, profile)
         trace = self.summary.trace
         self.tell.result(f"{trace.runs} runs of the model, {trace.events} events, in {file.relative_to(ROOT)}")
-        rows = [(op["op_type"], op["provider"], f"{op['share']:.1%}") for op in profile["top_operators"][:5]]
+        rows = [(op["opType"], op["provider"], f"{op['share']:.1%}") for op in profile["topOperators"][:5]]
         self.tell.table("Where the time went", ("operator", "provider", "share"), rows)
         self.tell.say(
             "Open the file in https://ui.perfetto.dev: one process a pod, one thread a request, ops under runs."
@@ -179,24 +184,11 @@ class Demo:
                 break
         self.tell.end_stream()
 
-    def _complete_profile(self, pod: str) -> dict[str, Any] | None:
-        newest = json.loads(self.model.ctl(pod, "profile", "list", "--output", "json"))
-        ended = [each for each in newest if each["label"] == "demo" and each["state"] in ("COMPLETE", "FAILED")]
-        if ended and ended[0]["state"] == "FAILED":
-            raise AssertionError(f"the profile failed: {ended[0]['message']}")
-        return dict(ended[0]) if ended else None
-
-    def _fetch(self, pod: str, profile: str, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        command = ["exec", "-n", DEMO_NAMESPACE, pod, "--", "genai-runtime", "ctl", "profile", "fetch", profile]
-        self.tell.command(["kubectl", *command, ">", str(file.relative_to(ROOT))])
-        file.write_bytes(self.cluster.kubectl_bytes(*command))
-
 
 def read_trace(file: Path, profile: dict[str, Any]) -> TraceSummary:
     """What the fetched file really holds; the pod's own summary is believed only for the number of runs and shares."""
     events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
-    top_ops = [each["op_type"] for each in profile["top_operators"][:5]]
+    top_ops = [each["opType"] for each in profile["topOperators"][:5]]
     return TraceSummary(str(file), int(profile["runs"]), len(events), top_ops)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.client_pod import ClientPod
-from support.live_cluster import Object, wait_until
+from support.live_cluster import Object
 from support.model_resource import ModelAccess
 
 BAD_VALUES = {
@@ -129,22 +129,10 @@ def test_a_window_becomes_one_trace(shared_model: ModelAccess, client: ClientPod
     shared_model.annotate("enable-profiling", "one-trace")
     shared_model.wait_applied()
     client.ask(shared_model.address, text="Tell me an endless story.", max_tokens=60)
-    profile = wait_until("the merged trace", lambda: ended_profile(shared_model, name, "one-trace"), 60)
-    assert profile["state"] == "COMPLETE"
-    assert profile["close_reason"] == "max_runs"
-    assert profile["runs"] == 20
-    assert profile["dropped_runs"] == 0
-    trace = json.loads(gzip.decompress(fetch(shared_model, name, profile["id"])))
+    profile = shared_model.wait_profile(name, "one-trace")
+    assert (profile["state"], profile["closeReason"]) == ("COMPLETE", "max_runs")
+    assert (profile["runs"], profile["droppedRuns"]) == (20, 0)
+    trace = json.loads(gzip.decompress(shared_model.fetch_profile(name, profile["id"])))
     assert profile["events"] > 0
     assert {event["ph"] for event in trace["traceEvents"]} >= {"X", "M"}
     assert incarnation(shared_model) == before
-
-
-def ended_profile(model: ModelAccess, pod: str, label: str) -> Object | None:
-    profiles = json.loads(model.ctl(pod, "profile", "list", "--output", "json"))
-    return next((each for each in profiles if each["label"] == label and each["state"] in ("COMPLETE", "FAILED")), None)
-
-
-def fetch(model: ModelAccess, pod: str, profile: str) -> bytes:
-    command = ("exec", "-n", model.namespace, pod, "--", "genai-runtime", "ctl", "profile", "fetch", profile)
-    return model.cluster.kubectl_bytes(*command)

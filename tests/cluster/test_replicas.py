@@ -1,6 +1,5 @@
 """Runtime options with several pods, pods that come and go, and an operator that does."""
 
-import json
 from collections.abc import Callable
 
 from support import release
@@ -13,12 +12,7 @@ SMALL = {"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"cpu": "1", "
 
 def states(model: ModelAccess) -> dict[str, str]:
     """What each pod says of itself: SERVING or HALTED."""
-    return {
-        pod["metadata"]["name"]: json.loads(model.ctl(pod["metadata"]["name"], "options", "--output", "json"))[
-            "serving_state"
-        ]
-        for pod in model.pods()
-    }
+    return {pod: model.serving_state(pod) for pod in names(model)}
 
 
 def test_three_replicas_acknowledge_and_a_new_pod_comes_back_halted(apply_model: Callable[..., ModelAccess]) -> None:
@@ -45,11 +39,6 @@ def names(model: ModelAccess) -> set[str]:
     return {pod["metadata"]["name"] for pod in model.pods()}
 
 
-def windows(model: ModelAccess, pod: str, label: str) -> list[dict[str, object]]:
-    profiles = json.loads(model.ctl(pod, "profile", "list", "--output", "json"))
-    return [each for each in profiles if each["label"] == label]
-
-
 def test_without_the_operator_a_window_ends_models_serve_and_namespaces_go(
     cluster: LiveCluster, client: ClientPod, apply_model: Callable[..., ModelAccess]
 ) -> None:
@@ -64,9 +53,8 @@ def test_without_the_operator_a_window_ends_models_serve_and_namespaces_go(
     try:
         wait_until("no operator", lambda: not cluster.find("Pod", release.NAMESPACE, release.SELECTOR), 60)
         assert client.ask(model.address) == ("The capital of France is Paris.", "OK")
-        ended = lambda: [each for each in windows(model, pod, "orphan") if each["state"] == "COMPLETE"]  # noqa: E731
-        (window,) = wait_until("the window closed by itself", lambda: ended() or None, 60)
-        assert window["close_reason"] == "max_seconds"
+        window = model.wait_profile(pod, "orphan")
+        assert (window["state"], window["closeReason"]) == ("COMPLETE", "max_seconds")
         cluster.delete("Namespace", model.namespace)
         wait_until("the namespace gone", lambda: cluster.get("Namespace", model.namespace) is None, 90)
     finally:

@@ -1,5 +1,6 @@
 """GenAIModels as tests and the demo write and read them. No cluster access of its own: see `live_cluster.py`."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -125,3 +126,29 @@ class ModelAccess:
     def ctl(self, pod: str, *arguments: str) -> str:
         """`genai-runtime ctl …` inside one of its pods."""
         return self.cluster.kubectl("exec", "-n", self.namespace, pod, "--", "genai-runtime", "ctl", *arguments)
+
+    def serving_state(self, pod: str) -> str:
+        """What a pod says of itself, for example SERVING or HALTED."""
+        state = json.loads(self.ctl(pod, "options", "--output", "json"))["servingState"]
+        return str(state).removeprefix("SERVING_STATE_")
+
+    def profiles(self, pod: str, label: str) -> list[Object]:
+        """A pod's profiles of that label, newest first; `state` is OPEN, MERGING, COMPLETE or FAILED."""
+        profiles = json.loads(self.ctl(pod, "profile", "list", "--output", "json"))
+        for each in profiles:
+            each["state"] = each["state"].removeprefix("PROFILE_STATE_")
+        return [each for each in profiles if each["label"] == label]
+
+    def wait_profile(self, pod: str, label: str, seconds: float = 60) -> Object:
+        """Waits until the newest window of that label is complete or has failed; returns it."""
+
+        def ended() -> Object | None:
+            newest = self.profiles(pod, label)[:1]
+            return newest[0] if newest and newest[0]["state"] in ("COMPLETE", "FAILED") else None
+
+        return wait_until(f"window {label} closed and merged in {pod}", ended, seconds)
+
+    def fetch_profile(self, pod: str, profile: str) -> bytes:
+        """The merged trace, compressed."""
+        command = ("exec", "-n", self.namespace, pod, "--", "genai-runtime", "ctl", "profile", "fetch", profile)
+        return self.cluster.kubectl_bytes(*command)
