@@ -194,7 +194,6 @@ class Cache:
                 self._drop_child(identifier, known)
             return key
         if known and known.uid == child.uid and known.version >= child.version:
-            # An echo of our own apply can still be the first news of a Deployment's status.
             return None
         before = self._deployments.get(key)
         self._keep_child(resource, body, child)
