@@ -1,0 +1,114 @@
+"""One engine process, from its spawn to its death, as an event loop sees it: frames in, frames out, why it ended.
+
+Restarting and requests are the supervisor's (`process.py`).
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+
+import structlog
+
+from genai_runtime.engine import frames
+from genai_runtime.engine.protocol import EngineSpec, ModelInfo
+from genai_runtime.errors import EngineFailure, ModelUnusable
+
+_log = structlog.get_logger("genai_runtime.engine")
+
+
+class EngineChild:
+    """A running engine process. Made by `spawn`; used from the event loop only."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._fatal = ""
+
+    @classmethod
+    async def spawn(cls, environment: dict[str, str] | None = None) -> "EngineChild":
+        """Start a process that waits for its `Load`. `environment` is added to this process's."""
+        ours, theirs = socket.socketpair()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "genai_runtime.engine.worker", "--fd", str(theirs.fileno())),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", **(environment or {})},
+            )
+            reader, writer = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return cls(process, reader, writer)
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    async def load(self, spec: EngineSpec, engine: str) -> ModelInfo:
+        """Load the model. Raises `ModelUnusable`, or `EngineFailure` if the process ends instead of answering."""
+        self.send(frames.Load(spec, engine))
+        match await self.receive():
+            case frames.Loaded(info):
+                return info
+            case frames.LoadFailed(reason, message):
+                raise ModelUnusable(reason, message)
+            case None:
+                raise EngineFailure(await self.obituary("while it was loading the model"))
+            case other:
+                raise EngineFailure(f"the engine process answered {type(other).__name__} to being told to load")
+
+    def send(self, message: frames.ToEngine) -> None:
+        """Queue one frame; lost if the process is gone, which the next `receive` tells."""
+        if not self._writer.is_closing():
+            self._writer.write(frames.encode(message))
+
+    async def receive(self) -> frames.Message | None:
+        """The next frame; None when the process is gone. Raises `EngineFailure` for one that cannot be read."""
+        try:
+            message = await frames.receive_async(self._reader)
+        except (ConnectionError, EngineFailure) as error:
+            if isinstance(error, EngineFailure) and not self._reader.at_eof():
+                raise
+            return None
+        if isinstance(message, frames.Fatal):
+            self._fatal = message.message
+            return None
+        return message
+
+    async def obituary(self, when: str) -> str:
+        """Reap the process (killing it if it lingers) and say how it ended, for people."""
+        code = await self.end(0.5)
+        if self._fatal:
+            return f"the engine process failed {when}: {self._fatal}"
+        if code == -signal.SIGKILL:
+            return f"the engine process was killed {when} (SIGKILL); the usual cause is the memory limit"
+        if code < 0:
+            return f"the engine process crashed {when} ({signal.Signals(-code).name})"
+        return f"the engine process ended {when} with exit status {code}"
+
+    async def end(self, grace: float) -> int:
+        """Close the connection, wait `grace` seconds, then kill. Returns the exit status, -N for a signal."""
+        with contextlib.suppress(OSError):
+            self._writer.close()
+            await self._writer.wait_closed()
+        try:
+            async with asyncio.timeout(grace):
+                return await self._process.wait()
+        except TimeoutError:
+            _log.warning("engine process does not end; killing it", pid=self.pid, grace_seconds=grace)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        return await self._process.wait()

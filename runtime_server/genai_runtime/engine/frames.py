@@ -1,0 +1,209 @@
+"""The messages between the front process and the engine process, and their bytes.
+
+A frame is a 4-byte big-endian length and a msgpack pair `[kind, fields]`. Both ends are of the same release, so
+there is no version in it. What a message does is the business of `worker.py` and `process.py`.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+from pydantic import TypeAdapter, ValidationError
+
+from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
+from genai_runtime.errors import EngineFailure
+from genai_runtime.generation import EngineEvent, Finished, FinishReason, GenerationRequest, Tokens, WindowProgress
+
+MAX_FRAME_BYTES = 16 * 1024 * 1024  # a prompt of a million tokens is 5 MB
+_LENGTH = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The first frame to an engine process. `engine` is auto, single or fake."""
+
+    spec: EngineSpec
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    request: GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    request_id: str
+    reason: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWindow:
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class CloseWindow:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Answered at once with the same number, also while a run is in progress; what was sent before it is applied."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """End all requests with SHUTDOWN, free the model and exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    info: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    number: int
+    stats: EngineStats
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """All that one step produced. A request's tokens come before its end."""
+
+    tokens: list[Tokens] = field(default_factory=list)
+    finished: list[Finished] = field(default_factory=list)
+    progress: list[WindowProgress] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, events: Iterable[EngineEvent]) -> "Events":
+        """Sort a step's events into one frame."""
+        frame = cls()
+        for event in events:
+            match event:
+                case Tokens():
+                    frame.tokens.append(event)
+                case Finished():
+                    frame.finished.append(event)
+                case WindowProgress():
+                    frame.progress.append(event)
+        return frame
+
+
+@dataclass(frozen=True, slots=True)
+class Fatal:
+    """The last words of an engine process that cannot go on."""
+
+    message: str
+
+
+ToEngine = Load | Submit | Cancel | Halt | Resume | OpenWindow | CloseWindow | Ping | Shutdown
+ToFront = Loaded | LoadFailed | Pong | Events | Fatal
+Message = ToEngine | ToFront
+
+_KINDS: tuple[type[Message], ...] = (
+    *(Load, Submit, Cancel, Halt, Resume, OpenWindow, CloseWindow, Ping, Shutdown),
+    *(Loaded, LoadFailed, Pong, Events, Fatal),
+)
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in _KINDS}
+
+
+def encode(message: Message) -> bytes:
+    """One frame. Raises `EngineFailure` when it is larger than `MAX_FRAME_BYTES`."""
+    kind = type(message).__name__
+    body: bytes = msgpack.packb([kind, _ADAPTERS[kind].dump_python(message, mode="json")])
+    _check_size(len(body))
+    return _LENGTH.pack(len(body)) + body
+
+
+def decode(body: bytes) -> Message:
+    """The message of one frame's body. Raises `EngineFailure`, without quoting the content, when it is malformed."""
+    try:
+        kind, fields = msgpack.unpackb(body)
+        message: Message = _ADAPTERS[kind].validate_python(fields)
+    except ValidationError as error:
+        where = ", ".join(f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors(include_input=False)[:3])
+        raise EngineFailure(f"a frame of kind {kind} between front and engine has wrong fields ({where})") from None
+    except Exception as error:
+        raise EngineFailure(
+            f"a frame of {len(body)} bytes between front and engine is malformed ({type(error).__name__})"
+        ) from None
+    return message
+
+
+def send(sock: socket.socket, message: Message) -> None:
+    """Write one frame, blocking. Raises `OSError` when the peer is gone or the socket's send timeout passed."""
+    sock.sendall(encode(message))
+
+
+def receive(sock: socket.socket) -> Message | None:
+    """Read one frame, blocking. None: the peer closed between frames. Raises `EngineFailure` on a cut-off frame."""
+    header = _read_exactly(sock, _LENGTH.size)
+    if not header:
+        return None
+    (length,) = _LENGTH.unpack(header)
+    _check_size(length)
+    body = _read_exactly(sock, length)
+    if len(body) < length:
+        raise EngineFailure(f"the peer closed inside a frame: {len(body)} of {length} bytes came")
+    return decode(body)
+
+
+async def receive_async(reader: asyncio.StreamReader) -> Message | None:
+    """`receive` for an event loop."""
+    try:
+        header = await reader.readexactly(_LENGTH.size)
+        (length,) = _LENGTH.unpack(header)
+        _check_size(length)
+        body = await reader.readexactly(length)
+    except asyncio.IncompleteReadError as error:
+        if not error.partial and error.expected == _LENGTH.size:
+            return None
+        raise EngineFailure(
+            f"the peer closed inside a frame: {len(error.partial)} of {error.expected} bytes came"
+        ) from None
+    return decode(body)
+
+
+def _read_exactly(sock: socket.socket, count: int) -> bytes:
+    """`count` bytes, nothing at a clean end, fewer when the peer closed in between (an error for a header)."""
+    chunks: list[bytes] = []
+    missing = count
+    while missing:
+        chunk = sock.recv(min(missing, 1 << 20))
+        if not chunk:
+            break
+        chunks.append(chunk)
+        missing -= len(chunk)
+    data = b"".join(chunks)
+    if data and missing and count == _LENGTH.size:
+        raise EngineFailure(f"the peer closed inside a frame's length: {len(data)} of {count} bytes came")
+    return data
+
+
+def _check_size(length: int) -> None:
+    if length > MAX_FRAME_BYTES:
+        raise EngineFailure(f"a frame of {length} bytes is larger than the {MAX_FRAME_BYTES} allowed")

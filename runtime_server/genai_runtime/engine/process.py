@@ -1,0 +1,242 @@
+"""The engine process as the front sees it: requests in, events out, supervised and restarted with back-off.
+
+Implements `front.ports.EngineLink`, and the windows' part for the profile registry. What is restored after a restart:
+the model and a halt. Requests in flight fail, and windows are gone; their owners hear it from `on_change`.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from genai_runtime.engine import frames
+from genai_runtime.engine.child import EngineChild
+from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
+from genai_runtime.errors import EngineFailure, RuntimeServerError
+from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens, WindowProgress
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
+_HEALTHY_SECONDS = 60.0  # an engine that lived that long starts a new series of pauses
+_STOP_SECONDS = 5.0
+_log = structlog.get_logger("genai_runtime.engine")
+
+
+class GenerationStream:
+    """One request's events, in order; the last is a `Finished`. For one consumer."""
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self._events: list[Tokens | Finished] = []
+        self._failure: str | None = None
+        self._arrived = asyncio.Event()
+
+    async def next_events(self) -> list[Tokens | Finished]:
+        """What has happened since the last call, one event at least. Raises `EngineFailure` if the engine died."""
+        await self._arrived.wait()
+        if not self._events and self._failure is not None:
+            raise EngineFailure(self._failure)
+        events, self._events = self._events, []
+        if self._failure is None:
+            self._arrived.clear()
+        return events
+
+    def put(self, event: Tokens | Finished) -> None:
+        """An event from the engine."""
+        self._events.append(event)
+        self._arrived.set()
+
+    def fail(self, message: str) -> None:
+        """The engine is gone: what has arrived is still delivered, then `EngineFailure`."""
+        self._failure = message
+        self._arrived.set()
+
+
+class EngineProcess:
+    """Used from the event loop only. Calls that are not async return at once."""
+
+    def __init__(self, spec: EngineSpec, engine: str = "auto", *, environment: dict[str, str] | None = None) -> None:
+        """`engine`: auto, single or fake. `environment` is for the engine process only."""
+        self.info: ModelInfo | None = None
+        self.restarts = 0
+        self._spec, self._engine, self._environment = spec, engine, environment
+        self._child: EngineChild | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._streams: dict[str, GenerationStream] = {}
+        self._pings: dict[int, asyncio.Future[EngineStats]] = {}
+        self._halted = False
+        self._why_down = "the engine process has not been started"
+        self._change_listeners: list[Callable[[bool], None]] = []
+        self._window_listeners: list[Callable[[WindowProgress], None]] = []
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a loaded engine."""
+        return self._child is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The engine process's id, while there is one that has loaded."""
+        return self._child.pid if self._child else None
+
+    def on_change(self, listener: Callable[[bool], None]) -> None:
+        """`listener` hears True when an engine has loaded (the first one too), False when it is gone."""
+        self._change_listeners.append(listener)
+
+    def on_window_progress(self, listener: Callable[[WindowProgress], None]) -> None:
+        """`listener` hears what windows have captured, a few times a second at most, and their end."""
+        self._window_listeners.append(listener)
+
+    async def start(self) -> ModelInfo:
+        """Spawn, load, and supervise from now on. Raises `ModelUnusable`, or `EngineFailure` if it does not come up."""
+        child, info = await self._spawn()
+        self._supervisor = asyncio.create_task(self._supervise(child), name="engine supervisor")
+        return info
+
+    def submit(self, request: GenerationRequest) -> GenerationStream:
+        """Start a generation. Raises `EngineFailure` when there is no engine."""
+        child = self._need_child()
+        if request.request_id in self._streams:
+            raise EngineFailure(f"request {request.request_id} is already running")
+        child.send(frames.Submit(request))
+        stream = self._streams[request.request_id] = GenerationStream(request.request_id)
+        return stream
+
+    def cancel(self, request_id: str, reason: FinishReason) -> None:
+        """End it with `reason`, inside a run if need be; its stream gets its `Finished`. Unknown ids are ignored."""
+        if self._child and request_id in self._streams:
+            self._child.send(frames.Cancel(request_id, reason))
+
+    def halt(self) -> None:
+        """End everything with TERMINATED and refuse new requests the same way. Holds over restarts."""
+        self._halted = True
+        self._tell(frames.Halt())
+
+    def resume(self) -> None:
+        """Take requests again."""
+        self._halted = False
+        self._tell(frames.Resume())
+
+    def open_window(self, window: Window) -> None:
+        """Profile every run from now on; an open window is closed first. Raises `EngineFailure` without an engine."""
+        self._need_child().send(frames.OpenWindow(window))
+
+    def close_window(self, reason: str) -> None:
+        """Close the open window, if any; its last progress follows. Does nothing without an engine."""
+        self._tell(frames.CloseWindow(reason))
+
+    async def stats(self) -> EngineStats:
+        """Ask the engine; the answer shows that all that was sent before has been applied or queued.
+
+        Raises `EngineFailure` when there is no engine or it dies first.
+        """
+        child = self._need_child()
+        number = max(self._pings, default=0) + 1
+        future: asyncio.Future[EngineStats] = asyncio.get_running_loop().create_future()
+        self._pings[number] = future
+        child.send(frames.Ping(number))
+        return await future
+
+    async def stop(self) -> None:
+        """End the process: running requests end with SHUTDOWN, an open window is closed, the model is freed."""
+        if self._supervisor is None:
+            return
+        supervisor, self._supervisor = self._supervisor, None
+        self._tell(frames.Shutdown())
+        if self._child is not None:  # its farewell is read by the supervisor, which ends with it
+            await asyncio.wait({supervisor}, timeout=_STOP_SECONDS)
+        supervisor.cancel()
+        await asyncio.wait({supervisor})
+        child, self._child = self._child, None
+        if child is not None:
+            await child.end(0.0)
+        self._fail_all("the engine process was stopped")
+
+    async def _spawn(self) -> tuple[EngineChild, ModelInfo]:
+        child = await EngineChild.spawn(self._environment)
+        try:
+            info = await child.load(self._spec, self._engine)
+        except BaseException:
+            await asyncio.shield(child.end(0.0))
+            raise
+        if self._halted:
+            child.send(frames.Halt())
+        self._child, self.info = child, info
+        self._announce(up=True)
+        return child, info
+
+    async def _supervise(self, child: EngineChild) -> None:
+        """Read frames until the process dies; then say so, pause, and start another one."""
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_PAUSE
+        while True:
+            began = loop.time()
+            why = await self._read_until_death(child)
+            if self._supervisor is None:
+                return
+            if loop.time() - began > _HEALTHY_SECONDS:
+                pause = _FIRST_PAUSE
+            _log.error("engine process lost", reason=why, restart_in_seconds=pause)
+            self._fail_all(why)
+            self._announce(up=False)
+            while True:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                try:
+                    child, _ = await self._spawn()
+                except (RuntimeServerError, OSError) as error:
+                    self._why_down = f"the engine process could not be restarted: {error}"
+                    _log.exception("engine process could not be restarted", restart_in_seconds=pause)
+                else:
+                    self.restarts += 1
+                    break
+
+    async def _read_until_death(self, child: EngineChild) -> str:
+        when = "while it was serving"
+        try:
+            while (message := await child.receive()) is not None:
+                self._dispatch(message)
+        except EngineFailure as error:
+            when = f"{when} ({error.message})"
+        self._child = None
+        return await child.obituary(when)
+
+    def _dispatch(self, message: frames.Message) -> None:
+        match message:
+            case frames.Events(tokens, finished, progress):
+                for piece in tokens:
+                    if stream := self._streams.get(piece.request_id):
+                        stream.put(piece)
+                for end in finished:
+                    if stream := self._streams.pop(end.request_id, None):
+                        stream.put(end)
+                for each in progress:
+                    for listener in self._window_listeners:
+                        listener(each)
+            case frames.Pong(number, stats):
+                if (future := self._pings.pop(number, None)) and not future.done():
+                    future.set_result(stats)
+            case _:
+                raise EngineFailure(f"the engine process sent {type(message).__name__} while it was serving")
+
+    def _need_child(self) -> EngineChild:
+        if self._child is None:
+            raise EngineFailure(self._why_down)
+        return self._child
+
+    def _tell(self, message: frames.ToEngine) -> None:
+        if self._child is not None:
+            self._child.send(message)
+
+    def _fail_all(self, why: str) -> None:
+        self._why_down = why
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.fail(why)
+        pings, self._pings = self._pings, {}
+        for future in pings.values():
+            if not future.done():
+                future.set_exception(EngineFailure(why))
+
+    def _announce(self, *, up: bool) -> None:
+        for listener in self._change_listeners:
+            listener(up)
