@@ -1,0 +1,63 @@
+"""What is known of one profile (a window and the trace made of it), as plain data, and its JSON beside the trace.
+
+How a profile looks on the control service is the control service's business; how files are kept is `store`'s.
+"""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from genai_runtime.profiling.summary import OperatorShare
+
+LABEL = re.compile(r"[a-z0-9-]{1,40}")
+PROFILE_ID = re.compile(r"([a-z0-9-]{1,40})-(\d{8}T\d{6}Z)-(\d{1,9})")
+
+
+class ProfileState(StrEnum):
+    """OPEN: runs are captured. MERGING: closed, the trace is being written. FAILED: there is no trace; see message."""
+
+    OPEN = "open"
+    MERGING = "merging"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One profile. `captured_bytes` are raw, `trace_bytes` merged and compressed; times are Unix milliseconds."""
+
+    id: str
+    label: str
+    state: ProfileState
+    opened_unix_ms: int
+    closed_unix_ms: int = 0
+    close_reason: str = ""
+    runs: int = 0
+    requests: int = 0
+    captured_bytes: int = 0
+    dropped_runs: int = 0
+    trace_bytes: int = 0
+    events: int = 0
+    top_operators: tuple[OperatorShare, ...] = ()
+    message: str = ""
+
+
+def to_json(profile: Profile) -> str:
+    """Return the profile as one JSON object."""
+    return json.dumps(asdict(profile), indent=1)
+
+
+def from_json(text: str) -> Profile:
+    """Read what `to_json` wrote. Raises ValueError when it is not that."""
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        fields["state"] = ProfileState(fields["state"])
+        fields["top_operators"] = tuple(OperatorShare(**share) for share in fields.get("top_operators", ()))
+        profile = Profile(**fields)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"not a profile's record: {error}") from error
+    if not isinstance(profile.id, str) or not PROFILE_ID.fullmatch(profile.id):
+        raise ValueError(f"not a profile's id: {profile.id!r}")
+    return profile
