@@ -121,8 +121,8 @@ class LocalCluster:
         for folder in (state.logs, state.config):
             folder.mkdir(exist_ok=True)
         # what the machine's own reboot would clear: runtime state and the addresses given to pods
-        for folder in ("run", "var/lib/cni"):
-            shutil.rmtree(state.private / folder, ignore_errors=True)
+        for cleared in ("run", "var/lib/cni"):
+            shutil.rmtree(state.private / cleared, ignore_errors=True)
         state.containerd_socket.unlink(missing_ok=True)
         if not state.kubeconfig.exists():
             pki.create(state.pki)
