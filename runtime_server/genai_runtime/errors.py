@@ -3,6 +3,7 @@
 RuntimeServerError
 ├── InvalidRequest        the caller's input is wrong; names the field
 ├── ModelNotFound         the request names a model that is not served here
+├── ProfileNotFound       no complete profile has that id
 ├── Overloaded            the queue is full or the wait was too long; carries a retry delay
 ├── NotServing            loading, halted, draining or engine down; carries a retry delay
 ├── InvalidSettings       a GENAI_* setting cannot be used; the process does not start
@@ -29,6 +30,10 @@ class InvalidRequest(RuntimeServerError):
 
 class ModelNotFound(RuntimeServerError):
     """No model of that name is served by this process."""
+
+
+class ProfileNotFound(RuntimeServerError):
+    """This pod holds no complete profile of that id."""
 
 
 class Overloaded(RuntimeServerError):

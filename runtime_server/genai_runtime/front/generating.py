@@ -8,7 +8,6 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
 
 from genai_runtime.errors import (
     EngineFailure,
@@ -20,6 +19,7 @@ from genai_runtime.errors import (
 )
 from genai_runtime.front.admission import Admission, DeadlinePassed
 from genai_runtime.front.metrics import Metrics
+from genai_runtime.front.ports import EngineLink, EngineStream
 from genai_runtime.front.request_record import RequestRecord
 from genai_runtime.front.served_model import ServedModel
 from genai_runtime.front.state import StateHolder
@@ -51,26 +51,6 @@ class Ending:
     record: RequestRecord
     message: str = ""
     engine_lost: bool = False
-
-
-class EngineStream(Protocol):
-    """One request's events."""
-
-    async def next_events(self) -> list[Tokens | Finished]:
-        """What has happened since the last call, one event at least. Raises `EngineFailure` if the engine died."""
-        ...
-
-
-class EngineLink(Protocol):
-    """What generating needs of the engine process."""
-
-    def submit(self, request: GenerationRequest) -> EngineStream:
-        """Start a generation. Raises `EngineFailure` when there is no engine."""
-        ...
-
-    def cancel(self, request_id: str, reason: FinishReason) -> None:
-        """End it with `reason`; unknown ids are ignored."""
-        ...
 
 
 class GenerationService:

@@ -60,12 +60,20 @@ class Metrics:
         self._build = Info("genai_build", "Versions and what the model runs on.", registry=registry)
         self._build.info({"version": version("genai-operator")})
         self._state = ServingState.LOADING
+        self._engine_came_up = False
         registry.register(_StateCollector(self))
 
     def show_state(self, state: ServingState) -> None:
         """A listener of `StateHolder`."""
         self._state = state
         self.halted.set(state is ServingState.HALTED)
+
+    def show_engine(self, *, up: bool) -> None:
+        """The engine process has loaded, or is gone."""
+        if up and self._engine_came_up:
+            self.engine_restarts.inc()
+        self._engine_came_up |= up
+        self.engine_up.set(up)
 
     @property
     def state(self) -> ServingState:

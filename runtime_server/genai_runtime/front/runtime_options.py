@@ -6,11 +6,11 @@ window that ended by its caps does not open again. No gRPC here (`control.py`).
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 
 from genai_runtime.errors import InvalidRequest
+from genai_runtime.front.ports import EngineLink, Profiles, WantedWindow
 from genai_runtime.front.state import StateHolder
 from genai_runtime.profiling.record import LABEL
 
@@ -21,16 +21,6 @@ _log = structlog.get_logger("genai_runtime.options")
 
 
 @dataclass(frozen=True, slots=True)
-class WantedWindow:
-    """A profiling window as asked for; 0 is the server's default for a cap."""
-
-    label: str
-    max_runs: int = 0
-    max_bytes: int = 0
-    max_seconds: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Options:
     """The whole desired live state."""
 
@@ -38,32 +28,12 @@ class Options:
     profiling: WantedWindow | None = None
 
 
-class Halting(Protocol):
-    """The engine process, as far as terminate-session goes; calls return at once."""
-
-    def halt(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-
-class Windows(Protocol):
-    """Who opens and closes profiling windows."""
-
-    async def open(self, wanted: WantedWindow) -> None:
-        """Open a window; an open one is closed first. Raises `InvalidRequest` for a cap beyond the server's."""
-        ...
-
-    async def close(self, reason: str) -> None:
-        """Close the open window, if there is one."""
-        ...
-
-
 @dataclass(slots=True)
 class RuntimeOptions:
     """Applies options to the engine. Used from the event loop only."""
 
-    engine: Halting
-    windows: Windows
+    engine: EngineLink
+    profiles: Profiles
     state: StateHolder
     unsupported: list[str] = field(default_factory=list)  # names of options this engine cannot apply
     revision: str = ""
@@ -81,11 +51,6 @@ class RuntimeOptions:
             self.revision = revision
         self.received.set()
 
-    def engine_started(self) -> None:
-        """A new engine process knows nothing: tell it what holds. Its predecessor's window is gone for good."""
-        if self.applied.terminate_session:
-            self.engine.halt()
-
     def _apply_terminate(self, terminate: bool) -> None:
         if TERMINATE_SESSION in self.unsupported or terminate == self.applied.terminate_session:
             return
@@ -101,9 +66,9 @@ class RuntimeOptions:
         if ENABLE_PROFILING in self.unsupported or wanted == self.applied.profiling:
             return
         if wanted is None:
-            await self.windows.close("disabled")
+            await self.profiles.close("disabled")
         else:
-            await self.windows.open(wanted)
+            await self.profiles.open(wanted)
         self.applied = Options(self.applied.terminate_session, wanted)
         _log.info("runtime option applied", option=ENABLE_PROFILING, value=wanted.label if wanted else 0)
 

@@ -17,9 +17,6 @@ from genai_runtime.front.generating import Ending, GenerationService, TextChunk
 from genai_runtime.front.validation import Call, Options
 from genai_runtime.generation import FinishReason
 
-# A client that has not taken a message for this long is cut off, so that it does not keep an engine slot.
-WRITE_SECONDS = 20.0
-
 _FINISHES = {
     FinishReason.STOP: pb.FINISH_REASON_STOP,
     FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
@@ -33,9 +30,9 @@ _log = structlog.get_logger("genai_runtime.native")
 
 
 class NativeService(pb_grpc.GenAIServiceServicer):
-    """The servicer."""
+    """The servicer. A client that takes no message for `write_seconds` is cut off, for it keeps an engine slot."""
 
-    def __init__(self, service: GenerationService, card: ModelCard, write_seconds: float = WRITE_SECONDS) -> None:
+    def __init__(self, service: GenerationService, card: ModelCard, write_seconds: float) -> None:
         self._service = service
         self._card = card
         self._write_seconds = write_seconds

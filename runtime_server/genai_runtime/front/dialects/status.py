@@ -16,6 +16,7 @@ from genai_runtime.errors import (
     ModelNotFound,
     NotServing,
     Overloaded,
+    ProfileNotFound,
     RuntimeServerError,
 )
 from genai_runtime.front.admission import DeadlinePassed
@@ -27,6 +28,7 @@ _RETRY_SECONDS = 1.0
 _ERRORS: list[tuple[type[RuntimeServerError], grpc.StatusCode]] = [
     (InvalidRequest, grpc.StatusCode.INVALID_ARGUMENT),
     (ModelNotFound, grpc.StatusCode.NOT_FOUND),
+    (ProfileNotFound, grpc.StatusCode.NOT_FOUND),
     (Overloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (NotServing, grpc.StatusCode.UNAVAILABLE),
     (DeadlinePassed, grpc.StatusCode.DEADLINE_EXCEEDED),

@@ -1,0 +1,141 @@
+"""The server's gRPC ports: data with health and reflection, control on mutual TLS and on a Unix socket.
+
+What is served there comes from outside; here are addresses, limits of connections, and how they are closed.
+"""
+
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from genai_protocol.v1 import control_pb2, control_pb2_grpc, inference_pb2, inference_pb2_grpc
+from genai_runtime.errors import InvalidSettings
+from genai_runtime.front.control import ControlService
+from genai_runtime.front.dialects.native import NativeService
+from genai_runtime.front.tls import RotatingCredentials
+
+SERVICE = inference_pb2.DESCRIPTOR.services_by_name["GenAIService"].full_name
+_CONTROL = control_pb2.DESCRIPTOR.services_by_name["ControlService"].full_name
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+    ("grpc.max_concurrent_streams", 1024),
+    # A peer that vanished without a word is noticed within 80 s; clients may ping every 30 s.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
+
+class DataListener:
+    """GenAIService, health v1 and reflection on the data port."""
+
+    def __init__(self, host: str, port: int, service: NativeService) -> None:
+        """Raises `InvalidSettings` when the port cannot be bound."""
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._health = health.aio.HealthServicer()
+        inference_pb2_grpc.add_GenAIServiceServicer_to_server(service, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection([SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        self.address, self.port = _bind(self._server, host, port, None, "GENAI_GRPC_PORT")
+
+    async def start(self) -> None:
+        """Serve; the process lives, and is not ready."""
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        await self.set_ready(ready=False)
+        await self._server.start()
+
+    async def set_ready(self, *, ready: bool) -> None:
+        """Readiness, as the service's health."""
+        status = health_pb2.HealthCheckResponse
+        await self._health.set(SERVICE, status.SERVING if ready else status.NOT_SERVING)
+
+    async def close(self, grace: float) -> None:
+        """Refuse new calls; those that run may finish within `grace` seconds."""
+        await self._server.stop(grace)
+
+
+class ControlListener:
+    """One way to the control service."""
+
+    def __init__(self, server: grpc.aio.Server, address: str) -> None:
+        self._server = server
+        self.address = address
+
+    @classmethod
+    def on_port(
+        cls, host: str, port: int, service: ControlService, credentials: RotatingCredentials
+    ) -> "ControlListener":
+        """Mutual TLS. Raises `InvalidSettings` when the port cannot be bound."""
+        server = _control_server(service)
+        address, _ = _bind(server, host, port, credentials.credentials(), "GENAI_CONTROL_PORT")
+        return cls(server, address)
+
+    @classmethod
+    def on_socket(cls, path: Path, service: ControlService) -> "ControlListener":
+        """For this user alone. Raises `InvalidSettings` when another server listens there."""
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_stale(path)
+        server = _control_server(service)
+        umask = os.umask(0o177)
+        try:
+            server.add_insecure_port(f"unix:{path}")
+        except RuntimeError as error:
+            raise InvalidSettings(f"cannot listen on {path}: {error}; set GENAI_RUN_DIR to a short path") from error
+        finally:
+            os.umask(umask)
+        return cls(server, f"unix:{path}")
+
+    async def start(self) -> None:
+        """Serve."""
+        await self._server.start()
+
+    async def close(self, grace: float) -> None:
+        """As `DataListener.close`."""
+        await self._server.stop(grace)
+
+
+def _control_server(service: ControlService) -> grpc.aio.Server:
+    server = grpc.aio.server(options=_OPTIONS)
+    control_pb2_grpc.add_ControlServiceServicer_to_server(service, server)
+    reflection.enable_server_reflection([_CONTROL, reflection.SERVICE_NAME], server)
+    return server
+
+
+def _bind(
+    server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None, setting: str
+) -> tuple[str, int]:
+    """(address, port) that was bound."""
+    shown = f"[{host}]" if ":" in host else host
+    address = f"{shown}:{port}"
+    try:
+        if credentials is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise InvalidSettings(f"cannot listen on {address}: it is in use or not ours; set {setting}") from error
+    return f"{shown}:{bound}", bound
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that a dead server left; refuse anything else of that name."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise InvalidSettings(f"{path} exists and is not a socket; remove it or set GENAI_RUN_DIR")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise InvalidSettings(f"another model server uses {path}; set GENAI_RUN_DIR to a folder of its own")

@@ -1,0 +1,99 @@
+"""What the front needs of the engine process and of the profile registry; it knows nothing else of them.
+
+Implemented by `engine.process` and `profiles`, and by stand-ins in tests. No behaviour here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from genai_runtime.engine.protocol import ModelInfo
+from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens
+from genai_runtime.profiling.record import Profile
+
+
+class EngineStream(Protocol):
+    """One request's events."""
+
+    async def next_events(self) -> list[Tokens | Finished]:
+        """What has happened since the last call, one event at least. Raises `EngineFailure` if the engine died."""
+        ...
+
+
+class EngineLink(Protocol):
+    """The engine process. Calls that are not async return at once and may be made at any time from the event loop."""
+
+    async def start(self) -> ModelInfo:
+        """Spawn and load. Raises `ModelUnusable`, or `EngineFailure` if the process does not come up."""
+        ...
+
+    def on_change(self, listener: Callable[[bool], None]) -> None:
+        """`listener` hears True when an engine has loaded (the first one too), False when it is gone."""
+        ...
+
+    def submit(self, request: GenerationRequest) -> EngineStream:
+        """Start a generation. Raises `EngineFailure` when there is no engine."""
+        ...
+
+    def cancel(self, request_id: str, reason: FinishReason) -> None:
+        """End it with `reason`; unknown ids are ignored."""
+        ...
+
+    def halt(self) -> None:
+        """End everything with TERMINATED and refuse new requests the same way. Holds over restarts of the process."""
+        ...
+
+    def resume(self) -> None:
+        """Take requests again."""
+        ...
+
+    async def stop(self) -> None:
+        """End the process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WantedWindow:
+    """A profiling window as asked for; 0 is the server's default for a cap."""
+
+    label: str
+    max_runs: int = 0
+    max_bytes: int = 0
+    max_seconds: int = 0
+
+
+class Profiles(Protocol):
+    """Windows of this pod and the traces made of them."""
+
+    async def start(self) -> None:
+        """Read what earlier processes of this pod left."""
+        ...
+
+    async def open(self, wanted: WantedWindow) -> None:
+        """Open a window; an open one is closed first. Raises `InvalidRequest` for a cap beyond the server's."""
+        ...
+
+    async def close(self, reason: str) -> None:
+        """Close the open window, if there is one."""
+        ...
+
+    def newest(self) -> Profile | None:
+        """The newest window since the process started."""
+        ...
+
+    def list(self) -> list[Profile]:
+        """Newest first."""
+        ...
+
+    def trace_path(self, profile_id: str) -> Path:
+        """The merged trace; an empty id is the newest complete one. Raises `ProfileNotFound`."""
+        ...
+
+    async def settle(self) -> None:
+        """Returns when no window is being closed and nothing is being merged any more."""
+        ...
+
+    async def stop(self) -> None:
+        """End what is still being merged; the next process takes it up again."""
+        ...

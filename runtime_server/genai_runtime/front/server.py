@@ -1,0 +1,225 @@
+"""The front process from its first port to its last stream: puts the parts together, starts and drains them in order.
+
+Every decision about requests, options or profiles is in the parts.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from pathlib import Path
+
+import structlog
+
+from genai_runtime.engine.protocol import ModelInfo
+from genai_runtime.errors import EngineFailure
+from genai_runtime.front.admission import Admission
+from genai_runtime.front.chat import ChatTemplate
+from genai_runtime.front.control import ControlService
+from genai_runtime.front.defaults import read_limits
+from genai_runtime.front.dialects.model_card import ModelCard
+from genai_runtime.front.dialects.native import NativeService
+from genai_runtime.front.generating import GenerationService
+from genai_runtime.front.listeners import ControlListener, DataListener
+from genai_runtime.front.metrics import Metrics, MetricsServer
+from genai_runtime.front.ports import EngineLink, Profiles
+from genai_runtime.front.runtime_options import RuntimeOptions
+from genai_runtime.front.served_model import ServedModel
+from genai_runtime.front.state import ServingState, StateHolder
+from genai_runtime.front.tls import RotatingCredentials
+from genai_runtime.front.tokenizer import TextTokenizer
+from genai_runtime.front.warmup import WarmupResult, warm_up
+from genai_runtime.generation import FinishReason
+from genai_runtime.settings import Settings
+
+_log = structlog.get_logger("genai_runtime.server")
+# The longest time a client may take for one message.
+WRITE_SECONDS = 20.0
+# After the drain's time: for last messages to be written, and for a window's trace to be merged.
+_FAREWELL_SECONDS = 2.0
+_MERGE_SECONDS = 5.0
+_CLOSE_SECONDS = 0.5
+_WARMUP_ATTEMPTS = 3
+_ENGINE_RETURN_SECONDS = 60.0
+
+
+class RuntimeServer:
+    """One model, served. `folder` has been inspected; `name` is what clients call it."""
+
+    def __init__(self, settings: Settings, folder: Path, name: str, engine: EngineLink, profiles: Profiles) -> None:
+        """Binds every port. Raises `InvalidSettings` when one is taken or a certificate is missing."""
+        self._settings, self._folder, self._name = settings, folder, name
+        self._engine, self._profiles = engine, profiles
+        self._stop, self._hurry, self._engine_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.state = StateHolder()
+        self.metrics = Metrics()
+        self._admission = Admission(
+            settings.max_concurrent_requests, settings.max_queue_length, settings.max_queue_seconds, self._show_load
+        )
+        self._service = GenerationService(
+            engine, self.state, self._admission, self.metrics, settings.max_request_seconds
+        )
+        self._card = ModelCard(name, settings.max_concurrent_requests, self._service, self.state)
+        self._options = RuntimeOptions(engine, profiles, self.state)
+        self._data, self._control, self._metrics_server = self._listen()
+        engine.on_change(self._engine_changed)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where it listens."""
+        found = {"grpc": self._data.address, "control_socket": str(self._settings.control_socket)}
+        if self._settings.control_port:
+            found["control"] = f"{self._settings.host}:{self._settings.control_port}"
+        if self._metrics_server is not None:
+            found["metrics"] = f"http://{self._settings.host}:{self._metrics_server.port}/metrics"
+        return found
+
+    def request_stop(self) -> None:
+        """The first call drains; a second one hurries."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve until `request_stop`, then drain. Raises `ModelUnusable` or `EngineFailure` if it cannot come up."""
+        await self._data.start()
+        for listener in self._control:
+            await listener.start()
+        _log.info("listening", **self.addresses)
+        self.state.listen(self._state_changed)
+        await self._profiles.start()
+        coming_up = asyncio.create_task(self._come_up())
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({coming_up, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if coming_up.done():
+                coming_up.result()
+            await stopped
+        finally:
+            for task in (coming_up, stopped):
+                task.cancel()
+            await asyncio.gather(coming_up, stopped, return_exceptions=True)
+            await self._drain()
+            await self._close()
+
+    async def _come_up(self) -> None:
+        """Load, generate, hear the operator's first word: only then readiness."""
+        tokenizer, template = await asyncio.to_thread(
+            lambda: (TextTokenizer.from_folder(self._folder), ChatTemplate.from_folder(self._folder))
+        )
+        limits = read_limits(self._folder, self._settings)
+        info = await self._engine.start()
+        self._service.model = ServedModel(self._name, info, tokenizer, template, limits)
+        self._options.unsupported = info.unsupported_options
+        self.metrics.show_model(info)
+        _log_loaded(self._name, info)
+        self._card.warmup = await self._warm_up()
+        if self._settings.options_wait_seconds:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._options.received.wait(), self._settings.options_wait_seconds)
+        self.state.update(warmed_up=True)
+
+    async def _warm_up(self) -> WarmupResult:
+        """An engine that dies under the warm-up gets as many tries as it has restarts in a row."""
+        settings = self._settings
+        for attempt in range(1, _WARMUP_ATTEMPTS + 1):
+            try:
+                async with asyncio.timeout(_ENGINE_RETURN_SECONDS):
+                    await self._engine_up.wait()
+                return await warm_up(self._service, self.metrics, settings.warmup_prompts, settings.warmup_max_tokens)
+            except (EngineFailure, TimeoutError) as error:
+                _log.warning("warm-up failed", attempt=attempt, reason=str(error) or "the engine did not come back")
+        raise EngineFailure(f"the model was loaded but {_WARMUP_ATTEMPTS} warm-ups failed; the log above says how")
+
+    async def _drain(self) -> None:
+        """Running and waiting streams may finish; when the time is over each gets its typed end."""
+        self.state.update(draining=True)
+        await self._data.set_ready(ready=False)
+        _log.info("draining", running=self._admission.running, waiting=self._admission.waiting)
+        if not await self._before_hurry(self._service.idle(), self._settings.drain_seconds):
+            refusal = self.state.refusal()
+            if refusal is not None:
+                self._admission.refuse_waiting(refusal)
+            self._service.end_all(FinishReason.SHUTDOWN)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._service.idle(), _FAREWELL_SECONDS)
+        await self._before_hurry(self._put_profiles_away(), _MERGE_SECONDS)
+
+    async def _put_profiles_away(self) -> None:
+        await self._profiles.close("shutdown")
+        await self._profiles.settle()
+
+    async def _before_hurry(self, work: Coroutine[None, None, None], seconds: float) -> bool:
+        """Whether `work` was done in time and before somebody hurried."""
+        task, hurry = asyncio.create_task(work), asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({task, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        done = task.done()
+        for pending in (task, hurry):
+            pending.cancel()
+        for error in await asyncio.gather(task, hurry, return_exceptions=True):
+            if isinstance(error, Exception):
+                _log.warning("drain", reason=str(error))
+        return done
+
+    async def _close(self) -> None:
+        """Ports last: until then health and control have answered."""
+        await self._profiles.stop()
+        await self._engine.stop()
+        await asyncio.gather(
+            *(listener.close(_CLOSE_SECONDS) for listener in self._control), self._data.close(_CLOSE_SECONDS)
+        )
+        if self._metrics_server is not None:
+            await asyncio.to_thread(self._metrics_server.close)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        _log.info("stopped")
+
+    def _listen(self) -> tuple[DataListener, list[ControlListener], MetricsServer | None]:
+        settings = self._settings
+        data = DataListener(settings.host, settings.grpc_port, NativeService(self._service, self._card, WRITE_SECONDS))
+        control = [ControlListener.on_socket(settings.control_socket, self._control_service(None))]
+        if settings.control_port:
+            service = self._control_service(settings.control_client_name)
+            credentials = RotatingCredentials(settings.control_tls_dir)
+            control.append(ControlListener.on_port(settings.host, settings.control_port, service, credentials))
+        if not settings.metrics_port:
+            return data, control, None
+        return data, control, MetricsServer(self.metrics, settings.host, settings.metrics_port)
+
+    def _control_service(self, client_name: str | None) -> ControlService:
+        return ControlService(self._options, self._profiles, self._card, self.state, client_name)
+
+    def _engine_changed(self, up: bool) -> None:
+        if up:
+            self._engine_up.set()
+        else:
+            self._engine_up.clear()
+        self.metrics.show_engine(up=up)
+        self.state.update(engine_up=up)
+
+    def _state_changed(self, state: ServingState) -> None:
+        _log.info("state", state=state.value)
+        self.metrics.show_state(state)
+        task = asyncio.create_task(self._data.set_ready(ready=self.state.ready))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        refusal = self.state.refusal()
+        if refusal is not None and state is not ServingState.DRAINING:
+            self._admission.refuse_waiting(refusal)
+
+    def _show_load(self) -> None:
+        self.metrics.running.set(self._admission.running)
+        self.metrics.waiting.set(self._admission.waiting)
+
+
+def _log_loaded(name: str, info: ModelInfo) -> None:
+    _log.info(
+        "model loaded",
+        model=name,
+        architecture=info.architecture,
+        engine=info.engine,
+        engine_reason=info.engine_reason,
+        provider=info.provider,
+        threads=info.intra_op_threads,
+        context_length=info.context_length,
+        max_sequence_length=info.max_sequence_length,
+    )
