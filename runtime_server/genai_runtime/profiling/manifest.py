@@ -1,0 +1,107 @@
+"""What `window` writes about each run beside the raw files and `merge` reads: one JSON object a line, `runs.jsonl`.
+
+    {"opened_unix_ns": .., "opened_ns": ..}                                  first line; `*_ns` are time.monotonic_ns
+    {"run": 3, "request": "..", "kind": "decode", "tokens": 2, "start_ns": .., "end_ns": .., "interrupted": false,
+     "files": [{"name": "..", "bytes": .., "start_ns": ..}]}                 a run that was kept
+    {"run": 4, .., "files": [], "dropped": "why"}                            a run that was lost
+    {"closed": "max_runs"}                                                   last line, absent if the process died
+
+Lines that cannot be read (the last one, of a process that was killed) are skipped.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+MANIFEST = "runs.jsonl"
+# Where ONNX Runtime writes; files move out of it once their run is recorded.
+RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """A file of one Session::Run. `start_ns`: when it began, from its name; 0 where the name does not tell."""
+
+    name: str
+    bytes: int
+    start_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the model. `tokens`: of a prefill, how many; of a decode, which one of the request."""
+
+    run: int
+    request: str
+    kind: str
+    tokens: int
+    start_ns: int
+    end_ns: int
+    interrupted: bool = False
+    files: tuple[RawFile, ...] = ()
+    dropped: str = ""
+
+
+@dataclass(slots=True)
+class Manifest:
+    """A window's manifest, read whole: some hundred bytes a run."""
+
+    opened_unix_ns: int = 0
+    opened_ns: int = 0
+    close_reason: str = ""
+    runs: list[Run] = field(default_factory=list)
+
+
+def write_opening(file: TextIO, opened_unix_ns: int, opened_ns: int) -> None:
+    """Write the first line."""
+    _write(file, {"opened_unix_ns": opened_unix_ns, "opened_ns": opened_ns})
+
+
+def write_run(file: TextIO, run: Run) -> None:
+    """Write one run's line."""
+    _write(file, asdict(run))
+
+
+def write_closing(file: TextIO, reason: str) -> None:
+    """Write the last line."""
+    _write(file, {"closed": reason})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest in a window's raw folder. Raises OSError when there is none."""
+    manifest = Manifest()
+    for line in _lines(folder / MANIFEST):
+        if "run" in line:
+            run = _run(line)
+            if run is not None:
+                manifest.runs.append(run)
+        elif "closed" in line:
+            manifest.close_reason = str(line["closed"])
+        elif isinstance(line.get("opened_ns"), int) and isinstance(line.get("opened_unix_ns"), int):
+            manifest.opened_ns, manifest.opened_unix_ns = line["opened_ns"], line["opened_unix_ns"]
+    return manifest
+
+
+def _write(file: TextIO, line: dict[str, Any]) -> None:
+    file.write(json.dumps(line) + "\n")
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                yield line
+
+
+def _run(line: dict[str, Any]) -> Run | None:
+    try:
+        files = tuple(RawFile(**each) for each in line.pop("files"))
+        return Run(**line, files=files)
+    except (TypeError, KeyError, AttributeError):
+        return None

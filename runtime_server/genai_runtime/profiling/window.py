@@ -1,0 +1,215 @@
+"""An open profiling window, inside the engine process: which runs are profiled, their files accounted, the caps.
+
+The engine asks for a prefix before each Session::Run, gives it to ONNX Runtime's run-level profiler, and reports when
+the run is over. Merging the files is not done here: it would cost the engine's time (`merge`).
+
+ONNX Runtime writes `PREFIX_<local time, ms>.json`, one file a Session::Run (a prefill in chunks is several), and says
+nothing when it cannot write, so every run is checked. Files of one prefix in the same millisecond overwrite each other,
+so every run has its own.
+"""
+
+import errno
+import os
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from genai_runtime.engine.protocol import Window
+from genai_runtime.generation import WindowProgress
+from genai_runtime.profiling.manifest import (
+    MANIFEST,
+    RUNNING,
+    RawFile,
+    Run,
+    write_closing,
+    write_opening,
+    write_run,
+)
+from genai_runtime.profiling.store import RAW_SUFFIX, free_bytes
+
+# Left free on the volume, for the merged trace and for whoever else writes there.
+RESERVE_BYTES = 64 * 1024 * 1024
+_STAMP = re.compile(r"_(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_(\d{3})\.json$")
+_STAMP_TOLERANCE_NS = 2_000_000
+# What ONNX Runtime appends to the prefix.
+_SUFFIX_LENGTH = len("_2026-01-01_00-00-00_000.json")
+
+
+class OpenWindow:
+    """One window. One thread uses it: `before_run`, the run, `after_run`; `cap_reached` also while idle; `close`.
+
+    `interrupted` runs (cancelled, terminated) that never began leave no file and are not counted at all.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        folder: Path,
+        monotonic: Callable[[], float] = time.monotonic,
+        reserve_bytes: int = RESERVE_BYTES,
+    ) -> None:
+        """Make the working folder. Raises OSError that says what is wrong with it."""
+        self._window = window
+        self._monotonic = monotonic
+        self._opened = monotonic()
+        self._reserve = reserve_bytes
+        self._folder = (folder / f"{window.window_id}{RAW_SUFFIX}").absolute()
+        self._running = self._folder / RUNNING
+        self._current: tuple[str, str, int, int, int] | None = None
+        self._started = 0  # runs that were given a prefix
+        self._runs = 0
+        self._bytes = 0
+        self._dropped = 0
+        self._requests: set[str] = set()
+        self._last_drop = ""
+        self._closed: WindowProgress | None = None
+        self._manifest = self._make_folder()
+
+    def before_run(self, request_id: str, kind: str, tokens: int) -> str | None:
+        """Return the absolute prefix for the run that starts now, or None when it must not be profiled (cap, closed).
+
+        `kind` is "prefill" (`tokens`: how many) or "decode" (`tokens`: the index of the token it makes, from 1).
+        """
+        if self._closed is not None or self.cap_reached() is not None:
+            return None
+        self._started += 1
+        self._current = (request_id, kind, tokens, time.monotonic_ns(), time.time_ns())
+        return str(self._running / f"r{self._started:07d}")
+
+    def after_run(self, *, interrupted: bool = False) -> None:
+        """Account for the run that `before_run` gave a prefix to; without one nothing is done."""
+        if self._current is None:
+            return
+        request_id, kind, tokens, start_ns, start_unix_ns = self._current
+        end_ns = time.monotonic_ns()
+        self._current = None
+        problem = ""
+        files: tuple[RawFile, ...] = ()
+        try:
+            files = tuple(self._collect(start_ns, end_ns, start_unix_ns))
+        except OSError as error:
+            problem = f"its file cannot be kept: {error}"
+        if not files:
+            if interrupted and not problem:
+                return
+            problem = problem or "ONNX Runtime wrote no file (is the volume full or not writable?)"
+        run = Run(self._started, request_id, kind, tokens, start_ns, end_ns, interrupted, files, problem)
+        self._account(run)
+
+    def cap_reached(self) -> str | None:
+        """Return which cap ends the window now ("max_runs", "max_bytes", "max_seconds"), or None."""
+        if self._monotonic() - self._opened >= self._window.max_seconds:
+            return "max_seconds"
+        if self._runs + self._dropped >= self._window.max_runs:
+            return "max_runs"
+        if self._bytes >= self._window.max_bytes or self._volume_full():
+            return "max_bytes"
+        return None
+
+    def progress(self) -> WindowProgress:
+        """What was captured so far."""
+        return self._closed or self._progress()
+
+    def close(self, reason: str) -> WindowProgress:
+        """End the window; a second call returns the first one's result."""
+        if self._closed is not None:
+            return self._closed
+        message = self._closing_message(reason)
+        try:
+            write_closing(self._manifest, reason)
+            self._manifest.close()
+        except OSError as error:
+            message = f"{message} The list of runs is incomplete: {error}.".strip()
+        self._closed = self._progress(closed=True, close_reason=reason, message=message)
+        return self._closed
+
+    def _make_folder(self) -> TextIO:
+        longest = len(os.fsencode(self._running)) + 16 + _SUFFIX_LENGTH
+        if longest >= 4096:
+            raise OSError(f"profiles cannot be kept under {self._folder}: the path is too long")
+        try:
+            self._running.mkdir(parents=True)
+            self._need_space()
+            manifest = (self._folder / MANIFEST).open("x", encoding="utf-8", buffering=1)
+            write_opening(manifest, time.time_ns(), time.monotonic_ns())
+        except OSError as error:
+            raise OSError(error.errno, f"profiles cannot be kept in {self._folder.parent}: {error}") from error
+        return manifest
+
+    def _need_space(self) -> None:
+        free = free_bytes(self._folder)
+        if free < self._reserve:
+            raise OSError(errno.ENOSPC, f"{free} bytes are free, and {self._reserve} must stay free")
+
+    def _collect(self, start_ns: int, end_ns: int, start_unix_ns: int) -> list[RawFile]:
+        """Move the run's files, in the order they were written, from where ONNX Runtime writes to their place."""
+        files = []
+        with os.scandir(self._running) as entries:
+            found = sorted((entry.name, entry.stat().st_size) for entry in entries)
+        for name, size in found:
+            os.replace(self._running / name, self._folder / name)  # noqa: PTH105 - measurably cheaper than Path's
+            stamp = _stamp_ns(name, start_unix_ns - start_ns)
+            known = stamp is not None and start_ns - _STAMP_TOLERANCE_NS <= stamp <= end_ns + _STAMP_TOLERANCE_NS
+            files.append(RawFile(name, size, stamp if stamp is not None and known else 0))
+        return files
+
+    def _account(self, run: Run) -> None:
+        size = sum(file.bytes for file in run.files)
+        self._bytes += size
+        try:
+            write_run(self._manifest, run)
+        except OSError as error:
+            self._dropped += 1
+            self._last_drop = f"it cannot be listed: {error}"
+            return
+        if run.dropped:
+            self._dropped += 1
+            self._last_drop = run.dropped
+            return
+        self._runs += 1
+        self._requests.add(run.request)
+
+    def _volume_full(self) -> bool:
+        try:
+            return free_bytes(self._folder) < self._reserve
+        except OSError:
+            return True
+
+    def _closing_message(self, reason: str) -> str:
+        parts = []
+        if self._runs == 0 and self._dropped == 0:
+            parts.append("No run of the model happened while the window was open, so nothing was captured.")
+        elif self._runs == 0:
+            parts.append("Nothing was captured.")
+        if self._dropped:
+            parts.append(f"The profile of {self._dropped} runs was lost; of the last one: {self._last_drop}.")
+        if reason == "max_bytes" and self._bytes < self._window.max_bytes:
+            parts.append(f"Less than {self._reserve} bytes were left free in {self._folder.parent}.")
+        return " ".join(parts)
+
+    def _progress(self, *, closed: bool = False, close_reason: str = "", message: str = "") -> WindowProgress:
+        return WindowProgress(
+            self._window.window_id,
+            self._runs,
+            len(self._requests),
+            self._bytes,
+            self._dropped,
+            closed,
+            close_reason,
+            message,
+        )
+
+
+def _stamp_ns(name: str, unix_minus_monotonic_ns: int) -> int | None:
+    """When the run of the file `name` began, on time.monotonic_ns, exact to a millisecond; None if unreadable."""
+    match = _STAMP.search(name)
+    if match is None:
+        return None
+    try:
+        seconds = int(datetime.strptime(match[1], "%Y-%m-%d_%H-%M-%S").timestamp())
+    except ValueError:
+        return None
+    return seconds * 1_000_000_000 + int(match[2]) * 1_000_000 - unix_minus_monotonic_ns
