@@ -24,7 +24,7 @@ PROFILING_EXPLANATION = (
 TERMINATE_EXPLANATION = 'must be "0" or "1"'
 
 MIN_WINDOW_BYTES = 64 * 1024
-MAX_WINDOW_BYTES = 4 * 1024**3
+MAX_WINDOW_BYTES = 512 * 1024**2
 
 
 def check_enable_profiling(value: str) -> str:
@@ -44,7 +44,7 @@ def check_terminate_session(value: str) -> str:
 def _window_bytes(value: str) -> str:
     size = parse_quantity(value)
     if size != size.to_integral_value() or not MIN_WINDOW_BYTES <= size <= MAX_WINDOW_BYTES:
-        raise ValueError("must be from 64Ki to 4Gi")
+        raise ValueError("must be from 64Ki to 512Mi")
     return value
 
 
@@ -73,8 +73,8 @@ WindowBytes = Annotated[
             "maxLength": QUANTITY_LENGTH,
             **cel(
                 "isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('64Ki')) >= 0 && "
-                "quantity(string(self)).compareTo(quantity('4Gi')) <= 0",
-                "must be from 64Ki to 4Gi",
+                "quantity(string(self)).compareTo(quantity('512Mi')) <= 0",
+                "must be from 64Ki to 512Mi",
             ),
         }
     ),

@@ -176,3 +176,8 @@ class GenAIModelSpec(ApiModel):
     image_pull_secrets: tuple[LocalObjectReference, ...] = Field(
         default=(), max_length=16, description="Added to the operator's own."
     )
+
+    @property
+    def wanted_replicas(self) -> int:
+        """Pods that shall run."""
+        return 0 if self.suspend else self.replicas

@@ -1,1 +1,39 @@
-"""Pure: (model, settings) -> the children's manifests. Same input, equal output; no I/O, no async."""
+"""Pure: (model, settings) to the manifests of its children. Equal input gives equal output; nothing is read or applied.
+
+The Secret with the pods' control certificate is not here: its key material comes from `services.certificates`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.builders.deployment import deployment, disruption_budget
+from genai_operator.builders.services import headless_service, service, service_account
+from genai_operator.builders.settings import BuilderSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """Everything that a model becomes, but for its Secret."""
+
+    service_account: dict[str, Any]
+    service: dict[str, Any]
+    headless_service: dict[str, Any]
+    deployment: dict[str, Any]
+    pod_disruption_budget: dict[str, Any] | None
+
+    def manifests(self) -> tuple[dict[str, Any], ...]:
+        """In the order they are applied: what pods need comes before them."""
+        first = (self.service_account, self.service, self.headless_service, self.deployment)
+        return first if self.pod_disruption_budget is None else (*first, self.pod_disruption_budget)
+
+
+def build_children(model: GenAIModel, settings: BuilderSettings) -> Children:
+    """The children a model shall have."""
+    return Children(
+        service_account=service_account(model),
+        service=service(model),
+        headless_service=headless_service(model),
+        deployment=deployment(model, settings),
+        pod_disruption_budget=disruption_budget(model),
+    )

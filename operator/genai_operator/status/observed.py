@@ -41,6 +41,7 @@ class ObservedDeployment:
     ready_replicas: int = 0
     updated_replicas: int = 0
     available_replicas: int = 0
+    image: str = ""  # of the model's container
     failure_message: str = ""  # of condition ReplicaFailure: quota, admission
 
 

@@ -1,0 +1,115 @@
+"""The pod template of a model: one container, admitted where Pod Security is `restricted`. No live options in it."""
+
+from typing import Any
+
+from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.api.names import selector_labels, service_account_name
+from genai_operator.builders.environment import environment
+from genai_operator.builders.metadata import labels
+from genai_operator.builders.settings import BuilderSettings
+from genai_operator.builders.storage import model_location, volume_mounts, volumes
+from genai_operator.constants import PORT_CONTROL, PORT_GRPC, PORT_METRICS
+
+CONTAINER = "model"
+USER = 65532
+
+# Endpoints are removed in the same moment as the pod is told to stop; clients learn of it a little later.
+PRE_STOP_SECONDS = 3
+GRACE_MARGIN_SECONDS = 10
+
+# The health service of readiness; the empty one is liveness (docs/architecture.md).
+READINESS_SERVICE = "genai.v1.GenAIService"
+
+
+def pod_template(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
+    """The Deployment's `template`."""
+    name, spec = model.metadata.name, model.spec
+    pod: dict[str, Any] = {
+        "serviceAccountName": service_account_name(name),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": PRE_STOP_SECONDS + spec.server.drain_seconds + GRACE_MARGIN_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector_labels(name)},
+            }
+        ],
+        "containers": [_container(model, settings)],
+        "volumes": volumes(model),
+    }
+    pod.update(_scheduling(model, settings))
+    return {"metadata": {"labels": labels(model)}, "spec": pod}
+
+
+def runtime_image(model: GenAIModel, settings: BuilderSettings) -> str:
+    """The image that the model's pods run."""
+    return model.spec.image or settings.runtime_image
+
+
+def _scheduling(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
+    """Fields that are left out where there is nothing to say."""
+    spec = model.spec
+    secrets = dict.fromkeys([*settings.image_pull_secrets, *(secret.name for secret in spec.image_pull_secrets)])
+    fields = {
+        "nodeSelector": dict(sorted(spec.node_selector.items())),
+        "tolerations": [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in spec.tolerations],
+        "imagePullSecrets": [{"name": secret} for secret in secrets],
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _container(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
+    spec = model.spec
+    return {
+        "name": CONTAINER,
+        "image": runtime_image(model, settings),
+        "imagePullPolicy": spec.image_pull_policy or settings.image_pull_policy,
+        "args": ["serve", model_location(model)],
+        "env": environment(model),
+        "ports": [
+            {"name": "grpc", "containerPort": PORT_GRPC, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": PORT_METRICS, "protocol": "TCP"},
+            {"name": "control", "containerPort": PORT_CONTROL, "protocol": "TCP"},
+        ],
+        "resources": {
+            name: dict(sorted(amounts.items()))
+            for name, amounts in (("requests", spec.resources.requests), ("limits", spec.resources.limits))
+            if amounts
+        },
+        **_probes(),
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": volume_mounts(model),
+    }
+
+
+def _probes() -> dict[str, Any]:
+    alive = {"port": PORT_GRPC, "service": ""}
+    return {
+        # The front binds its port in a second; two minutes are for a node that is busy. Loading is readiness's matter.
+        "startupProbe": {"grpc": alive, "periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 120},
+        "livenessProbe": {"grpc": alive, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+        "readinessProbe": {
+            "grpc": {"port": PORT_GRPC, "service": READINESS_SERVICE},
+            "periodSeconds": 1,
+            "timeoutSeconds": 3,
+            "failureThreshold": 3,
+        },
+    }

@@ -1,0 +1,16 @@
+"""What builders need to know of this installation. The operator's settings have it; nothing is read here."""
+
+from typing import Protocol
+
+
+class BuilderSettings(Protocol):
+    """Defaults for models that do not say."""
+
+    @property
+    def runtime_image(self) -> str: ...
+
+    @property
+    def image_pull_policy(self) -> str: ...
+
+    @property
+    def image_pull_secrets(self) -> tuple[str, ...]: ...

@@ -1,0 +1,38 @@
+"""Which changes of a status are worth an Event: transitions only, never a repeated state. Writing is the services'."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from genai_operator.status.conditions import previous_condition
+from genai_operator.status.reasons import ConditionType, Reason
+
+_TOLD = (ConditionType.ACCEPTED, ConditionType.READY, ConditionType.RUNTIME_OPTIONS_APPLIED)
+_ON_THE_WAY = (Reason.PENDING, Reason.LOADING, Reason.ROLLING_OUT, Reason.APPLYING)
+_WANTED = (Reason.SUSPENDED, Reason.SCALED_TO_ZERO, Reason.HALTED, Reason.PAUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One Event about the model."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Notice, ...]:
+    """What to tell about the step from one status to the next; either may hold only one writer's conditions."""
+    return tuple(_notices(before, after))
+
+
+def _notices(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Notice]:
+    for kind in _TOLD:
+        new, old = previous_condition(after, kind), previous_condition(before, kind)
+        if not new or (new.get("status"), new.get("reason")) == (old.get("status"), old.get("reason")):
+            continue
+        first_good = not old and new["status"] == "True" and kind is not ConditionType.READY
+        if new["reason"] in _ON_THE_WAY or first_good:
+            continue
+        normal = new["status"] == "True" or new["reason"] in _WANTED
+        yield Notice("Normal" if normal else "Warning", str(new["reason"]), f"{kind}: {new.get('message', '')}")

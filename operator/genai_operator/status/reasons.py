@@ -1,0 +1,66 @@
+"""The closed list of conditions and reasons; docs/status.md explains each. Users' alerts are written against them."""
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """What is said about a model."""
+
+    ACCEPTED = "Accepted"
+    MODEL_AVAILABLE = "ModelAvailable"
+    WORKLOAD_AVAILABLE = "WorkloadAvailable"
+    READY = "Ready"
+    PROGRESSING = "Progressing"
+    DEGRADED = "Degraded"
+    RUNTIME_OPTIONS_APPLIED = "RuntimeOptionsApplied"
+
+
+class Reason(StrEnum):
+    """Why a condition is what it is."""
+
+    # Nothing is wrong.
+    ACCEPTED = "Accepted"
+    AVAILABLE = "Available"
+    SERVING = "Serving"
+    COMPLETE = "Complete"
+    HEALTHY = "Healthy"
+    # Wanted by the user.
+    SUSPENDED = "Suspended"
+    SCALED_TO_ZERO = "ScaledToZero"
+    PAUSED = "Paused"
+    HALTED = "Halted"
+    # On the way.
+    PENDING = "Pending"
+    LOADING = "Loading"
+    ROLLING_OUT = "RollingOut"
+    # The resource.
+    INVALID_SPEC = "InvalidSpec"
+    NAME_CONFLICT = "NameConflict"
+    # The pods.
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    ADMISSION_DENIED = "AdmissionDenied"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
+    CONTAINER_CONFIG_ERROR = "ContainerConfigError"
+    CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"
+    OUT_OF_MEMORY = "OutOfMemory"
+    # The model.
+    MODEL_NOT_FOUND = "ModelNotFound"
+    MODEL_INVALID = "ModelInvalid"
+    EXECUTION_PROVIDER_UNAVAILABLE = "ExecutionProviderUnavailable"
+    # Runtime options.
+    APPLIED = "Applied"
+    NO_PODS = "NoPods"
+    APPLYING = "Applying"
+    UNREACHABLE = "Unreachable"
+    UNSUPPORTED = "Unsupported"
+    REJECTED = "Rejected"
+
+
+# What a pod may say of itself in its last words; any other reason there is a crash.
+LAST_WORDS = (
+    Reason.MODEL_NOT_FOUND,
+    Reason.MODEL_INVALID,
+    Reason.EXECUTION_PROVIDER_UNAVAILABLE,
+    Reason.OUT_OF_MEMORY,
+)

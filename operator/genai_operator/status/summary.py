@@ -1,0 +1,201 @@
+"""The status of a model, but for its runtime options: every field of the field manager genai-operator.
+
+All fields are always sent: what server-side apply does not get, it removes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
+from genai_operator.api.names import grpc_endpoint, selector
+from genai_operator.api.runtime_options import desired_options
+from genai_operator.api.status_model import Endpoints, GenAIModelStatus
+from genai_operator.errors import InvalidModel
+from genai_operator.status.causes import CRASHES, Cause, first_cause
+from genai_operator.status.conditions import Conditions, Truth, Verdict, previous_condition
+from genai_operator.status.effective import effective, performance
+from genai_operator.status.live_plan import live_pods
+from genai_operator.status.observed import ObservedModel, PodOptionsState
+from genai_operator.status.reasons import ConditionType, Reason
+from genai_operator.status.runtime_options import pod_options
+
+_MODEL_FAULTS = (Reason.MODEL_NOT_FOUND, Reason.MODEL_INVALID)
+
+
+def summarise(model: GenAIModel, observed: ObservedModel) -> dict[str, Any]:
+    """The status of a model whose spec is good."""
+    # A paused model's spec was seen and not acted on.
+    paused_at = int(model.status.get("observedGeneration") or 0)
+    generation = paused_at if observed.paused else model.metadata.generation
+    conditions = Conditions(model.status, generation, observed.now)
+    name = model.metadata.name
+    status = GenAIModelStatus(
+        observed_generation=generation,
+        replicas=observed.deployment.replicas if observed.deployment else 0,
+        ready_replicas=_ready_pods(observed),
+        selector=selector(name),
+        endpoints=Endpoints(grpc=grpc_endpoint(name, model.metadata.namespace)),
+        effective=effective(model, observed),
+        performance=performance(model, observed),
+        conditions=tuple(conditions.make(kind, verdict) for kind, verdict in _verdicts(model, observed).items()),
+    )
+    return status.model_dump(by_alias=True, exclude_none=True, mode="json")
+
+
+def summarise_invalid(
+    metadata: ObjectMeta, previous: Mapping[str, Any], error: InvalidModel, observed: ObservedModel
+) -> dict[str, Any]:
+    """The status of a model that cannot be read; its pods, if it has any, go on as they are."""
+    conditions = Conditions(previous, metadata.generation, observed.now)
+    verdict = Verdict("False", Reason.INVALID_SPEC, str(error))
+    unknown = Verdict("Unknown", Reason.INVALID_SPEC, str(error))
+    verdicts = dict.fromkeys(_SUMMARISED, unknown)
+    verdicts |= dict.fromkeys((ConditionType.ACCEPTED, ConditionType.READY, ConditionType.PROGRESSING), verdict)
+    verdicts[ConditionType.DEGRADED] = Verdict("True", Reason.INVALID_SPEC, str(error))
+    status = GenAIModelStatus(
+        observed_generation=metadata.generation,
+        replicas=observed.deployment.replicas if observed.deployment else 0,
+        ready_replicas=_ready_pods(observed),
+        selector=selector(metadata.name)[:512],
+        conditions=tuple(conditions.make(kind, said) for kind, said in verdicts.items()),
+    )
+    return status.model_dump(by_alias=True, exclude_none=True, mode="json")
+
+
+_SUMMARISED = (
+    ConditionType.ACCEPTED,
+    ConditionType.MODEL_AVAILABLE,
+    ConditionType.WORKLOAD_AVAILABLE,
+    ConditionType.READY,
+    ConditionType.PROGRESSING,
+    ConditionType.DEGRADED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What every verdict follows from."""
+
+    model: GenAIModel
+    observed: ObservedModel
+    cause: Cause | None
+    ready: int  # pods
+
+    @property
+    def wanted(self) -> int:
+        return self.model.spec.wanted_replicas
+
+
+def _verdicts(model: GenAIModel, observed: ObservedModel) -> dict[ConditionType, Verdict]:
+    cause = first_cause(live_pods(observed), observed.deployment)
+    seen = _Seen(model, observed, cause, _ready_pods(observed))
+    said = (_accepted, _model_available, _workload_available, _ready, _progressing, _degraded)
+    return {kind: decide(seen) for kind, decide in zip(_SUMMARISED, said, strict=True)}
+
+
+def _ready_pods(observed: ObservedModel) -> int:
+    return sum(pod.ready for pod in live_pods(observed))
+
+
+def _accepted(seen: _Seen) -> Verdict:
+    if seen.observed.conflict:
+        return Verdict("False", Reason.NAME_CONFLICT, seen.observed.conflict)
+    return Verdict("True", Reason.ACCEPTED, "the spec is good")
+
+
+def _model_available(seen: _Seen) -> Verdict:
+    if seen.cause and seen.cause.reason in _MODEL_FAULTS:
+        return Verdict("False", seen.cause.reason, seen.cause.message)
+    if seen.ready:
+        return Verdict("True", Reason.AVAILABLE, f"{seen.model.spec.model.uri} is loaded")
+    return _not_wanted(seen, "Unknown") or Verdict("Unknown", Reason.PENDING, "no pod has loaded it yet")
+
+
+def _workload_available(seen: _Seen) -> Verdict:
+    idle = _not_wanted(seen, "False")
+    if idle:
+        return idle
+    if seen.ready >= seen.wanted:
+        return Verdict("True", Reason.AVAILABLE, f"{seen.ready} of {seen.wanted} pods are ready")
+    return _blocked(seen) or _starting(seen)
+
+
+def _ready(seen: _Seen) -> Verdict:
+    if seen.observed.conflict:
+        return Verdict("False", Reason.NAME_CONFLICT, seen.observed.conflict)
+    idle = _not_wanted(seen, "False")
+    if idle:
+        return idle
+    crashing = seen.cause is not None and seen.cause.reason in CRASHES
+    if crashing or not seen.ready:
+        return _blocked(seen) or _starting(seen)
+    halted = _halted(seen)
+    if halted:
+        return Verdict("False", Reason.HALTED, halted)
+    return Verdict("True", Reason.SERVING, f"{seen.ready} of {seen.wanted} pods serve")
+
+
+def _progressing(seen: _Seen) -> Verdict:
+    if seen.observed.paused:
+        return Verdict("False", Reason.PAUSED, "changes wait until the annotation pause-reconciliation is removed")
+    blocked = _blocked(seen)
+    if blocked:
+        return blocked
+    deployment = seen.observed.deployment
+    if deployment is None:
+        return Verdict("True", Reason.PENDING, "the Deployment is being made")
+    behind = deployment.observed_generation < deployment.generation
+    if behind or deployment.updated_replicas < seen.wanted or deployment.replicas != seen.wanted:
+        return Verdict(
+            "True", Reason.ROLLING_OUT, f"{deployment.updated_replicas} of {seen.wanted} pods are up to date"
+        )
+    if seen.ready < seen.wanted:
+        starting = _starting(seen)
+        return Verdict("True", starting.reason, starting.message)
+    return Verdict("False", Reason.COMPLETE, "the cluster is as the spec says")
+
+
+def _degraded(seen: _Seen) -> Verdict:
+    blocked = _blocked(seen)
+    if blocked:
+        return Verdict("True", blocked.reason, blocked.message)
+    return Verdict("False", Reason.HEALTHY, "nothing is known to be wrong")
+
+
+def _not_wanted(seen: _Seen, status: Truth) -> Verdict | None:
+    if seen.model.spec.suspend:
+        return Verdict(status, Reason.SUSPENDED, "spec.suspend is true: no pods are wanted")
+    if seen.wanted == 0:
+        return Verdict(status, Reason.SCALED_TO_ZERO, "spec.replicas is 0: no pods are wanted")
+    return None
+
+
+def _blocked(seen: _Seen) -> Verdict | None:
+    """What somebody has to put right."""
+    if seen.observed.conflict:
+        return Verdict("False", Reason.NAME_CONFLICT, seen.observed.conflict)
+    return Verdict("False", seen.cause.reason, seen.cause.message) if seen.cause else None
+
+
+def _starting(seen: _Seen) -> Verdict:
+    running = sum(pod.running for pod in live_pods(seen.observed))
+    ready = f"{seen.ready} of {seen.wanted} pods are ready"
+    if running > seen.ready:
+        return Verdict("False", Reason.LOADING, f"{ready}; {running} run and load the model")
+    return Verdict("False", Reason.PENDING, f"{ready}; the others are being made")
+
+
+def _halted(seen: _Seen) -> str:
+    """Whether terminate-session holds on live pods, in words; empty when it does not."""
+    desired = desired_options(seen.model)
+    wanted = desired.options.terminate_session
+    before = previous_condition(seen.model.status, ConditionType.READY)
+    pods = pod_options(seen.model, desired, seen.observed)
+    done = sum(pod.state == PodOptionsState.APPLIED.value for pod in pods)
+    if wanted and done:
+        return f"terminate-session is 1: {done} of {len(pods)} pods are halted, weights stay loaded"
+    # Nothing is sent while a value is rejected, and another option is being sent: pods that were halted still are.
+    if before.get("reason") == Reason.HALTED.value and (wanted or desired.rejected):
+        return str(before.get("message", ""))
+    return ""
