@@ -1,0 +1,100 @@
+# What there is to do in this repository. `make` alone lists it. Everything heavy is kept in $(CACHE), outside the repository.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(GENAI_DEV_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/genai-operator,$(HOME)/.cache/genai-operator))
+UV ?= $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
+PYTHON ?= python3
+RUN := .venv/bin/python
+SYNCED := .venv/.synced
+
+# protoc finds its plugins on the PATH
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)/tests
+export UV
+
+.PHONY: help
+help: ## this list
+	@echo "usage: make TARGET [CLUSTER=auto|current|kind|local]"
+	grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-16s %s\n", $$1, $$2 }'
+
+# --- the Python environment -------------------------------------------------------------------------------------------
+
+.PHONY: venv
+venv: $(SYNCED) ## the Python environment .venv, from uv.lock
+
+$(SYNCED): pyproject.toml uv.lock | $(UV)
+	@$(UV) sync --quiet --all-extras --locked --python $(PYTHON)
+	touch $@
+
+$(CACHE)/uv/bin/uv:
+	@if ! $(PYTHON) -c 'import ensurepip, venv' 2> /dev/null; then
+	  echo "Installing the Debian package python3-venv"
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends python3-venv > /dev/null
+	fi
+	echo "Installing uv into $(CACHE)/uv"
+	$(PYTHON) -m venv $(CACHE)/uv
+	$(CACHE)/uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.8
+
+# --- cluster and images -----------------------------------------------------------------------------------------------
+
+.PHONY: up down status images kubectl helm shell-env
+up: $(SYNCED) ## start the cluster (does nothing when it is healthy)
+	@$(RUN) -m localkube up
+
+down: $(SYNCED) ## end the cluster; no process, link, route or mount is left
+	@$(RUN) -m localkube down
+
+status: $(SYNCED) ## whether the cluster runs
+	@$(RUN) -m localkube status
+
+images: $(SYNCED) ## build the images where something changed, load them into the cluster if it is up
+	@$(RUN) -m imagebuild
+
+kubectl: $(SYNCED) ## make kubectl ARGS="get pods -A"
+	@$(RUN) -m localkube kubectl $(ARGS)
+
+helm: $(SYNCED) ## make helm ARGS="list -A"
+	@$(RUN) -m localkube helm $(ARGS)
+
+shell-env: $(SYNCED) ## prints exports: eval "$(make -s shell-env)" gives you kubectl and helm
+	@$(RUN) -m localkube env
+
+# --- generated files and models ---------------------------------------------------------------------------------------
+
+.PHONY: generate hello-model
+generate: $(SYNCED) ## stubs from the .proto files, CRDs from the pydantic models
+	@$(RUN) -m genai_protocol.generate
+	$(RUN) -m genai_operator.api.crd
+
+hello-model: $(SYNCED) ## train and export the example model again (minutes)
+	@$(PYTHON) examples/hello-model/build.py
+
+# --- checks and tests -------------------------------------------------------------------------------------------------
+
+.PHONY: check unit test demo bench-control
+check: $(SYNCED) ## formatting, types, import rules, generated files: no cluster
+	@ruff check .
+	ruff format --check .
+	mypy
+	mypy -p localkube -p imagebuild -p support
+	lint-imports
+	$(RUN) -m genai_protocol.generate --check
+	$(RUN) -m genai_operator.api.crd --check
+
+unit: $(SYNCED) ## unit and contract tests: no cluster
+	@pytest tests/unit tests/contract
+
+test: check up ## everything: check, then all tests on the cluster
+	@$(RUN) -m imagebuild
+	pytest tests
+
+demo: up ## the main job on a cluster, told as it happens; writes build/demo/summary.json
+	@$(RUN) -m imagebuild
+	$(RUN) examples/demo/run.py
+
+bench-control: up ## the operator at 1,000 models; writes build/bench/control.json
+	@$(RUN) -m imagebuild
+	$(RUN) tests/bench/control.py
