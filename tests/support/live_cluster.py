@@ -52,7 +52,9 @@ class LiveCluster:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self.api = DynamicClient(config.new_client_from_config(config_file=str(cluster.kubeconfig)))
+        connect: Any = config.new_client_from_config  # the package's functions carry no types
+        dynamic: Any = DynamicClient
+        self.api = dynamic(connect(config_file=str(cluster.kubeconfig)))
 
     @classmethod
     def connect(cls) -> Self:
