@@ -6,12 +6,13 @@ nothing unless a new period began. Why, and what was rejected is in
 docs/decisions/0003-deterministic-control-certificates.md.
 """
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,6 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.api.names import control_tls_secret_name
+from genai_operator.builders.metadata import child
 from genai_operator.clients.runtime import ClientIdentity
 from genai_operator.constants import GROUP, OPERATOR_COMMON_NAME
 from genai_operator.errors import OperatorError
@@ -46,6 +50,14 @@ class ControlCertificate:
 def control_server_name(name: str, namespace: str) -> str:
     """The DNS name in the control certificate of a model's pods."""
     return f"{name}.{namespace}.control.{GROUP}"
+
+
+def control_secret(model: GenAIModel, certificate: ControlCertificate) -> dict[str, Any]:
+    """The manifest of the Secret that a model's pods mount."""
+    files = {"tls.crt": certificate.certificate, "tls.key": certificate.key, "ca.crt": certificate.authority}
+    data = {name: b64encode(content).decode("ascii") for name, content in files.items()}
+    name = control_tls_secret_name(model.metadata.name)
+    return child(model, "v1", "Secret", name, type="kubernetes.io/tls", data=data)
 
 
 class ControlAuthority:

@@ -61,6 +61,8 @@ def observed_deployment(body: Object) -> ObservedDeployment:
     """What decisions need of a Deployment."""
     status = body.get("status") or {}
     failure = _condition(status, "ReplicaFailure")
+    template = ((body.get("spec") or {}).get("template") or {}).get("spec") or {}
+    container: Object = next(iter(template.get("containers") or ()), {})
     return ObservedDeployment(
         generation=int(body.get("metadata", {}).get("generation") or 0),
         observed_generation=int(status.get("observedGeneration") or 0),
@@ -68,6 +70,7 @@ def observed_deployment(body: Object) -> ObservedDeployment:
         ready_replicas=int(status.get("readyReplicas") or 0),
         updated_replicas=int(status.get("updatedReplicas") or 0),
         available_replicas=int(status.get("availableReplicas") or 0),
+        image=str(container.get("image") or ""),
         failure_message=_text(failure.get("message")) if failure.get("status") == "True" else "",
     )
 

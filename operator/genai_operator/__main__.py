@@ -1,0 +1,31 @@
+"""`genai-operator`: reads the settings and runs until SIGTERM. Exit status 1 when it could not start or go on."""
+
+import asyncio
+import sys
+
+import structlog
+from pydantic import ValidationError
+
+from genai_operator.errors import OperatorError
+from genai_operator.handlers.serve import serve
+from genai_operator.logs import configure_logging
+from genai_operator.settings import OperatorSettings
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        settings = OperatorSettings()
+    except ValidationError as error:
+        sys.exit(f"genai-operator: a setting GENAI_OPERATOR_… is wrong: {error}")
+    configure_logging(settings)
+    log = structlog.get_logger("genai_operator")
+    try:
+        asyncio.run(serve(settings))
+    except OperatorError as error:
+        log.error("stopping", error=str(error))  # noqa: TRY400 - the message says it all
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

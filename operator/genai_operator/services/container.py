@@ -1,0 +1,129 @@
+"""Puts the parts together, once a process, and runs what is not kopf's: leading, the queue, the resync.
+
+The only place that constructs services and clients. No decision is made here.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Any, Self
+
+import structlog
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from genai_operator.clients.kube import MODEL, KubeClient, Resource
+from genai_operator.clients.runtime import RuntimeClient
+from genai_operator.errors import ClusterError
+from genai_operator.services.cache import DELETED, Cache
+from genai_operator.services.certificates import ControlAuthority
+from genai_operator.services.leader import Leader, LeaseName
+from genai_operator.services.live_options import LiveOptions
+from genai_operator.services.models import ModelService
+from genai_operator.services.queue import QueueMetrics, WorkQueue
+from genai_operator.services.resync import Resync
+from genai_operator.settings import OperatorSettings
+
+log = structlog.get_logger(__name__)
+
+# Our own writes have to come back through kopf's watches; after this long one of them is blind.
+_BLIND_SECONDS = 120.0
+_RETRY_SECONDS = 2.0
+
+
+class Container:
+    """The operator without kopf."""
+
+    def __init__(self, settings: OperatorSettings, kube: KubeClient, authority: ControlAuthority) -> None:
+        self.settings = settings
+        self.kube = kube
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.cache = Cache()
+        self.runtime = RuntimeClient(authority.client_identity)
+        self.live = LiveOptions(self.runtime, settings, wake=self._wake)
+        self.models = ModelService(kube, self.cache, self.live, authority, settings)
+        self.queue = WorkQueue(
+            self.models.reconcile, workers=settings.workers, metrics=QueueMetrics("models", self.registry)
+        )
+        self.resync = Resync(
+            kube, self.cache, self.queue, namespaces=settings.namespaces, seconds=settings.resync_seconds
+        )
+        lease = LeaseName(settings.namespace, settings.lease_name, settings.identity, settings.lease_seconds)
+        self.leader = Leader(kube, lease, election=settings.leader_election)
+
+    @classmethod
+    async def build(cls, settings: OperatorSettings) -> Self:
+        """Reads the authority and the credentials.
+
+        Raises:
+            OperatorError: one of them is not usable.
+        """
+        authority = ControlAuthority.load(settings.ca_dir)
+        return cls(settings, await KubeClient.connect(), authority)
+
+    def observe(self, resource: Resource, event: str | None, body: dict[str, Any]) -> None:
+        """Takes in what a watch shows. A listing's objects wait behind what happens now."""
+        key = self.cache.observe(resource, event, body)
+        if key:
+            self.queue.add(key, background=event is None)
+        if resource is MODEL and event == DELETED and key:
+            self.queue.forget(key)
+
+    def ailments(self) -> list[str]:
+        """Why this process should be restarted; empty when it should not."""
+        found = []
+        if not self.leader.healthy:
+            found.append("renewals of the lease do not come back through its watch")
+        awaited = self.cache.oldest_awaited()
+        if awaited and awaited[1] > _BLIND_SECONDS:
+            found.append(f"the watch does not show our write of {awaited[0]}")
+        return found
+
+    async def until_served(self) -> None:
+        """Waits until the API server knows GenAIModel: kopf looks for it once, at its start."""
+        waiting = False
+        while True:
+            with suppress(ClusterError):
+                if await self.kube.served(MODEL):
+                    return
+            if not waiting:
+                log.warning("the API server does not serve GenAIModel yet; is the CRD installed?")
+                waiting = True
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def run(self) -> None:
+        """Leads when it is this operator's turn, and works until cancelled.
+
+        Raises:
+            LeadershipLost: another operator took over.
+        """
+        async with asyncio.TaskGroup() as group:
+            await self.leader.acquire()
+            group.create_task(self.leader.listen(), name="lease watch")
+            group.create_task(self.leader.keep(), name="lease renewal")
+            group.create_task(self._work(group), name="start of work")
+
+    async def close(self) -> None:
+        """Gives back the Lease and closes all connections."""
+        await self.leader.release()
+        await self.live.close()
+        await self.runtime.close()
+        await self.kube.close()
+
+    async def _work(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            try:
+                await self.resync.list_all()
+                break
+            except ClusterError as error:
+                log.warning("the first listing failed", error=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+        group.create_task(self.queue.run(), name="queue")
+        group.create_task(self.resync.run(), name="resync")
+        log.info("working", models=len(self.cache.keys()))
+
+    def _wake(self, key: str, seconds: float) -> None:
+        if seconds > 0:
+            self.queue.add_after(key, seconds)
+        else:
+            self.queue.add(key)

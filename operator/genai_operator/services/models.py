@@ -1,0 +1,127 @@
+"""One pass over one model: gather, decide, act. Level-triggered: what happened does not matter, only what is.
+
+The decisions are pure and elsewhere: `builders` (which children), `status` (what it means, what pods need). The order
+here is for people at the keyboard: live options go out before anything is written to the API server.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
+from genai_operator.api.runtime_options import DesiredOptions, desired_options
+from genai_operator.builders import build_children
+from genai_operator.clients.kube import KubeClient
+from genai_operator.constants import ANNOTATION_PAUSE, MANAGER, MANAGER_LIVE
+from genai_operator.errors import InvalidModel
+from genai_operator.services.cache import Cache
+from genai_operator.services.certificates import ControlAuthority, control_secret, control_server_name
+from genai_operator.services.children import Children
+from genai_operator.services.live_options import LiveOptions
+from genai_operator.services.status_writer import StatusWriter
+from genai_operator.settings import OperatorSettings
+from genai_operator.status import summarise, summarise_invalid, summarise_runtime_options
+from genai_operator.status.live_plan import live_pods, plan_live_options
+from genai_operator.status.observed import ObservedModel
+
+# Pods on the same machine answer in milliseconds; waiting this long for them saves a second status write.
+_SETTLE_SECONDS = 0.05
+# A foreign object carries no label of ours, so no event tells when it is gone.
+_CONFLICT_SECONDS = 15.0
+
+
+class ModelService:
+    """Reconciles models by key. `clock` returns the present time in UTC."""
+
+    def __init__(
+        self,
+        kube: KubeClient,
+        cache: Cache,
+        live: LiveOptions,
+        authority: ControlAuthority,
+        settings: OperatorSettings,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._live = live
+        self._authority = authority
+        self._settings = settings
+        self._clock = clock
+        self._children = Children(kube, cache)
+        self._status = StatusWriter(kube, cache, live.wake, clock)
+
+    async def reconcile(self, key: str) -> float | None:
+        """One pass; returns the seconds after which another one is needed, if any.
+
+        Raises:
+            ClusterError: the API server did not take something; the pass is to be repeated.
+        """
+        body = self._cache.model(key)
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            self._children.forget(key)
+            await self._live.keep_only(key, ())
+            return None
+        try:
+            model = GenAIModel.from_body(body)
+        except InvalidModel as error:
+            await self._report_invalid(key, body, error)
+            return None
+        desired = desired_options(model)
+        calls = await self._drive_pods(key, model, desired)
+        conflict = "" if _paused(body) else await self._converge_children(key, model)
+        if calls:
+            await asyncio.wait(calls, timeout=_SETTLE_SECONDS)
+        await self._report(key, body, model, desired, conflict)
+        return _CONFLICT_SECONDS if conflict else None
+
+    async def _drive_pods(self, key: str, model: GenAIModel, desired: DesiredOptions) -> list[asyncio.Task[None]]:
+        """Sends pods what they lack, and asks ready ones what they serve; returns what was started.
+
+        Also while reconciliation is paused: a pod that is replaced during a halt has to come back halted.
+        """
+        observed = self._observe(key)
+        await self._live.keep_only(key, observed.pods)
+        server_name = control_server_name(model.metadata.name, model.metadata.namespace)
+        pushes = self._live.push(key, server_name, desired, plan_live_options(desired, observed).push)
+        ready = [pod for pod in live_pods(observed) if pod.ready]
+        return [*pushes, *self._live.inquire(key, server_name, ready)]
+
+    async def _converge_children(self, key: str, model: GenAIModel) -> str:
+        """Makes the children what they should be; returns why that was refused, or an empty text."""
+        metadata = model.metadata
+        certificate = self._authority.server_certificate(metadata.name, metadata.namespace, metadata.uid)
+        account, *others = build_children(model, self._settings).manifests()
+        # Pods do not start without the Secret, so it comes before the Deployment.
+        wanted = [account, control_secret(model, certificate), *others]
+        deployment = self._cache.deployment(key)
+        suspect = deployment is None or deployment.ready_replicas < deployment.replicas
+        return await self._children.converge(key, metadata.uid, wanted, suspect=suspect)
+
+    async def _report(
+        self, key: str, body: Mapping[str, Any], model: GenAIModel, desired: DesiredOptions, conflict: str
+    ) -> None:
+        observed = self._observe(key, conflict=conflict, paused=_paused(body))
+        await self._status.write(key, body, MANAGER, summarise(model, observed))
+        await self._status.write(key, body, MANAGER_LIVE, summarise_runtime_options(model, desired, observed))
+
+    async def _report_invalid(self, key: str, body: Mapping[str, Any], error: InvalidModel) -> None:
+        """Says what is wrong with the resource; its children stay as they are."""
+        observed = self._observe(key, paused=_paused(body))
+        status = summarise_invalid(ObjectMeta.from_body(body), body.get("status") or {}, error, observed)
+        await self._status.write(key, body, MANAGER, status)
+
+    def _observe(self, key: str, *, conflict: str = "", paused: bool = False) -> ObservedModel:
+        return ObservedModel(
+            deployment=self._cache.deployment(key),
+            pods=self._cache.pods(key),
+            answers=self._live.answers(key),
+            conflict=conflict,
+            paused=paused,
+            now=self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+
+
+def _paused(body: Mapping[str, Any]) -> bool:
+    return (body["metadata"].get("annotations") or {}).get(ANNOTATION_PAUSE) == "true"
