@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from genai_protocol.v1 import inference_pb2 as pb
 from genai_runtime.generation import FinishReason, Tokens
-from support.runtime import SERVICE, Front, ScriptedEngine, running_front
+from support.runtime import SERVICE, Front, ScriptedEngine, collect, running_front
 from support.tiny_tokenizer import byte_level
 
 TOKENIZER = byte_level()
@@ -23,17 +23,6 @@ Response = pb.GenerateResponse
 
 def chat(text: str = "the capital?", **fields: Any) -> pb.ChatRequest:
     return pb.ChatRequest(messages=[pb.ChatMessage(role="user", content=text)], **fields)
-
-
-async def collect(call: Any) -> tuple[list[Response], grpc.aio.AioRpcError | None]:
-    """All messages, and the error that ended the stream."""
-    responses: list[Response] = []
-    try:
-        async for response in call:
-            responses.append(response)
-    except grpc.aio.AioRpcError as error:
-        return responses, error
-    return responses, None
 
 
 async def refused(call: Any) -> grpc.aio.AioRpcError:

@@ -177,6 +177,17 @@ async def holds(condition: Callable[[], bool]) -> None:
     await eventually(asked)
 
 
+async def collect(call: Any) -> tuple[list[Any], grpc.aio.AioRpcError | None]:
+    """All messages of a stream, and the error that ended it."""
+    messages: list[Any] = []
+    try:
+        async for message in call:
+            messages.append(message)
+    except grpc.aio.AioRpcError as error:
+        return messages, error
+    return messages, None
+
+
 class Front:
     """A running server and its clients."""
 

@@ -84,7 +84,8 @@ class GenerationService:
                 request = await self.served_model().prepare(call, record.request_id)
                 record.prompt_tokens = len(request.prompt)
                 async with self._admission.slot(call.deadline) as queue_seconds:
-                    self.refuse_unless_serving()
+                    if not self._state.draining:  # what was accepted before the drain may still finish
+                        self.refuse_unless_serving()
                     record.admitted(queue_seconds)
                     async with aclosing(self.run(request, call.deadline, record)) as events:
                         async for event in events:
