@@ -39,7 +39,8 @@ class EngineChild:
         ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "genai_runtime.engine.worker", "--fd", str(theirs.fileno())),
+                *(sys.executable, "-P", "-m", "genai_runtime.engine.worker"),
+                *("--fd", str(theirs.fileno()), "--parent", str(os.getpid())),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", **(environment or {})},

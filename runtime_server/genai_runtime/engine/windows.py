@@ -1,0 +1,84 @@
+"""At most one open profiling window for an engine's thread: which runs it sees, its progress as events, its end.
+
+What a window captures and where is `profiling.window`'s; when a run happens is the engine's.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from genai_runtime.engine.protocol import Window
+from genai_runtime.generation import WindowProgress
+from genai_runtime.profiling.window import OpenWindow
+
+_PROGRESS_SECONDS = 0.25
+_log = structlog.get_logger("genai_runtime.engine")
+
+
+class Windows:
+    """Used by the engine's thread only."""
+
+    def __init__(self, folder: Path) -> None:
+        """Windows' folders are made in `folder`."""
+        self._folder = folder
+        self._open: OpenWindow | None = None
+        self._events: list[WindowProgress] = []
+        self._told = 0.0
+        self._told_runs = 0
+
+    def open(self, window: Window) -> None:
+        """Open one; an open one is closed first. If it cannot be opened, an event says that it failed."""
+        self.close("replaced")
+        try:
+            self._open = OpenWindow(window, self._folder)
+        except OSError as error:
+            _log.warning("profiling window cannot be opened", window=window.window_id, reason=str(error))
+            self._events.append(
+                WindowProgress(window.window_id, 0, 0, 0, 0, closed=True, close_reason="failed", message=str(error))
+            )
+            return
+        self._events.append(self._open.progress())
+
+    def close(self, reason: str) -> None:
+        """Close the open one, if any; its last progress comes out of `events`."""
+        if self._open is not None:
+            self._events.append(self._open.close(reason))
+            self._open = None
+
+    @contextmanager
+    def run(self, request_id: str, kind: str, tokens: int, profile: Callable[[str], None]) -> Iterator[None]:
+        """Around one run. `profile` is told the path prefix before the run and "0" after it, if the run is captured."""
+        prefix = self._open.before_run(request_id, kind, tokens) if self._open is not None else None
+        if self._open is None or prefix is None:
+            yield
+            return
+        profile(prefix)
+        interrupted = True
+        try:
+            yield
+            interrupted = False
+        finally:
+            profile("0")
+            self._open.after_run(interrupted=interrupted)
+
+    def due(self) -> bool:
+        """Whether `events` has something to say: also when the window's time is up while nothing runs."""
+        return bool(self._events) or (self._open is not None and self._open.cap_reached() is not None)
+
+    def events(self) -> list[WindowProgress]:
+        """Close the window if a cap was reached; what there is to tell, at most a few times a second."""
+        if self._open is not None:
+            reason = self._open.cap_reached()
+            if reason is not None:
+                self.close(reason)
+            elif time.monotonic() - self._told >= _PROGRESS_SECONDS:
+                progress = self._open.progress()
+                if progress.runs + progress.dropped_runs != self._told_runs:
+                    self._events.append(progress)
+                    self._told_runs = progress.runs + progress.dropped_runs
+                self._told = time.monotonic()
+        events, self._events = self._events, []
+        return events

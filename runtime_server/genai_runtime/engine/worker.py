@@ -1,0 +1,166 @@
+"""The engine process: `python -m genai_runtime.engine.worker --fd N`, spawned by the front (`child.py`).
+
+The main thread owns the engine: it takes requests in their order and steps. A reader thread applies cancel, halt and
+resume at once, also while the main thread is in a run. The process ends with its front, whatever it is doing.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import dataclasses
+import logging
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+
+import structlog
+
+from genai_runtime.engine import frames
+from genai_runtime.engine.fake import FakeEngine
+from genai_runtime.engine.inbox import Inbox
+from genai_runtime.engine.protocol import Engine
+from genai_runtime.engine.single import SingleEngine
+from genai_runtime.errors import EngineFailure, ModelUnusable
+from genai_runtime.generation import EngineEvent, Finished, FinishReason
+
+_IDLE_SECONDS = 0.5  # how often an idle engine looks whether an open window's time is up
+_SEND_SECONDS = 30  # a front that has not read for so long is stuck
+_EXIT_SECONDS = 2.0
+_PR_SET_PDEATHSIG = 1
+_AUTO_REASON = "auto takes single: it is the only engine of this release"
+_log = structlog.get_logger("genai_runtime.engine")
+
+
+class Worker:
+    """One engine and its front, until either ends."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._sending = threading.Lock()
+
+    def run(self) -> None:
+        """Load, then serve. Returns when the front says so, is gone, or the model cannot be loaded."""
+        first = frames.receive(self._sock)
+        if not isinstance(first, frames.Load):
+            raise EngineFailure("the first frame to an engine process must be Load")
+        engine, reason = make_engine(first.engine)
+        try:
+            info = engine.load(first.spec)
+        except ModelUnusable as error:
+            self._send(frames.LoadFailed(error.reason, error.message))
+            return
+        self._send(frames.Loaded(dataclasses.replace(info, engine_reason=reason)))
+        inbox = Inbox(engine)
+        threading.Thread(target=self._read, args=(inbox, engine), name="frames", daemon=True).start()
+        self._serve(inbox, engine)
+        engine.close()
+
+    def _serve(self, inbox: Inbox, engine: Engine) -> None:
+        stopping = False
+        while not inbox.closed and not (stopping and not engine.busy()):
+            if not engine.busy() and not stopping:
+                inbox.wait(_IDLE_SECONDS)
+            messages, events = inbox.take()
+            for message in messages:
+                match message:
+                    case frames.OpenWindow(window):
+                        engine.open_window(window)
+                    case frames.CloseWindow(reason):
+                        engine.close_window(reason)
+                    case frames.Shutdown():
+                        stopping = True
+                        engine.close_window("shutdown")
+            if stopping:
+                for request_id in inbox.active:
+                    engine.cancel(request_id, FinishReason.SHUTDOWN)
+            self._report([*events, *engine.step()], inbox)
+
+    def _report(self, events: list[EngineEvent], inbox: Inbox) -> None:
+        if not events:
+            return
+        inbox.active.difference_update(event.request_id for event in events if isinstance(event, Finished))
+        if not inbox.closed:
+            self._send(frames.Events.of(events))
+
+    def _read(self, inbox: Inbox, engine: Engine) -> None:
+        """The reader thread."""
+        try:
+            while (message := frames.receive(self._sock)) is not None:
+                if isinstance(message, frames.Ping):
+                    self._send(frames.Pong(message.number, engine.stats()))
+                elif isinstance(message, frames.ToEngine):
+                    inbox.put(message)
+                else:
+                    raise EngineFailure(f"the front sent {type(message).__name__}")
+        except (OSError, EngineFailure) as error:
+            _log.error("frames from the front cannot be read", reason=str(error))
+        inbox.close()
+        time.sleep(_EXIT_SECONDS)  # a daemon thread: it goes with the process if the main thread ends in time
+        os._exit(1)
+
+    def _send(self, message: frames.ToFront) -> None:
+        with self._sending:
+            frames.send(self._sock, message)
+
+
+def make_engine(name: str) -> tuple[Engine, str]:
+    """The engine of that name and why it was taken. Raises `EngineFailure` for an unknown name."""
+    match name:
+        case "auto":
+            return SingleEngine(), _AUTO_REASON
+        case "single":
+            return SingleEngine(), "asked for by name"
+        case "fake":
+            return FakeEngine(), "asked for by name"
+    raise EngineFailure(f"there is no engine {name!r}; auto and single are known")
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the thread that spawned it ends; also if that was before this call."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def configure_logs() -> None:
+    """One JSON object a line on stderr, in the front's form."""
+    level = logging.getLevelNamesMapping().get(os.environ.get("GENAI_LOG_LEVEL", "info").upper(), logging.INFO)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main() -> None:
+    """Serve one front over the socket that it passed."""
+    parser = argparse.ArgumentParser(prog="genai_runtime.engine.worker")
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    arguments = parser.parse_args()
+    die_with_parent(arguments.parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the front's to handle: it drains
+    configure_logs()
+    sock = socket.socket(fileno=arguments.fd)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
+    try:
+        Worker(sock).run()
+    except Exception as error:
+        _log.exception("engine process fails")
+        with contextlib.suppress(OSError):
+            frames.send(sock, frames.Fatal(f"{type(error).__name__}: {error}"))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
