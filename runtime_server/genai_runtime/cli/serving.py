@@ -1,23 +1,17 @@
-"""`genai-runtime serve` and `check`: from a command line and an environment to a running server, or a clear refusal."""
+"""`genai-runtime serve` and `check`: which model is meant, and how a refusal is told. The server itself is `launch`."""
 
 import asyncio
 import re
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
 
-from genai_runtime.engine.process import EngineProcess
-from genai_runtime.engine.protocol import EngineSpec
 from genai_runtime.errors import InvalidSettings, ModelUnusable, RuntimeServerError
 from genai_runtime.front import logs
-from genai_runtime.front.profiles import ProfileRegistry
-from genai_runtime.front.server import RuntimeServer
 from genai_runtime.models.inspect import inspect_model
-from genai_runtime.settings import Settings, load_settings, unknown_variables
+from genai_runtime.settings import load_settings, unknown_variables
 
 _BUILTIN = re.compile(r"builtin://([a-z0-9][a-z0-9-]{0,62})")
 _BUILTIN_FOLDER = Path("/opt/genai/models")
@@ -35,12 +29,15 @@ def serve(
     metrics_port: Annotated[int | None, typer.Option(help="Metrics port, 0 is off (GENAI_METRICS_PORT).")] = None,
 ) -> None:
     """Serve a model until SIGTERM; every other setting is a GENAI_* variable (docs/serving.md)."""
+    from genai_runtime.cli.launch import run  # takes a second to import, which the other commands do not need
+
     try:
         settings = load_settings(host=host, grpc_port=port, metrics_port=metrics_port)
         logs.configure(settings.log_level)
         for name in unknown_variables():
             _log.warning("this variable is not a setting; is it misspelt?", variable=name)
-        asyncio.run(_serve(settings, model))
+        folder, name = locate(model or settings.model_dir)
+        asyncio.run(run(settings, folder, name))
     except RuntimeServerError as error:
         logs.last_words(_reason(error), error.message)
         _log.error("cannot serve", reason=_reason(error), error=error.message)
@@ -70,33 +67,6 @@ def locate(model: str) -> tuple[Path, str]:
     if not folder.is_dir():
         raise ModelUnusable("ModelNotFound", f"this image carries no model {match[1]!r}: {folder} does not exist")
     return folder, match[1]
-
-
-async def _serve(settings: Settings, model: str) -> None:
-    folder, name = locate(model or settings.model_dir)
-    inspect_model(folder)
-    spec = EngineSpec(
-        model_dir=folder.resolve(),
-        profile_dir=settings.profile_dir,
-        provider=settings.device,
-        intra_op_threads=settings.thread_count(),
-        spinning=settings.spinning,
-        graph_optimization_level=settings.graph_optimization_level,
-        memory_arena=settings.memory_arena,
-        memory_pattern=settings.memory_pattern,
-        max_sequence_length=settings.max_length,
-        max_concurrent=settings.max_concurrent_requests,
-    )
-    engine = EngineProcess(spec, settings.engine)
-    profiles = ProfileRegistry(settings.profile_dir, engine)
-    server = RuntimeServer(settings, folder, settings.model_name or name, engine, profiles)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.request_stop)
-    if sys.stdout.isatty():
-        addresses = server.addresses
-        print(f"gRPC on {addresses['grpc']}; ask it: genai-runtime chat --target {addresses['grpc']} 'QUESTION'")
-    await server.run()
 
 
 def _reason(error: RuntimeServerError) -> str:

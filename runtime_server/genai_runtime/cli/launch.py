@@ -1,0 +1,43 @@
+"""A server and its engine from settings, run until a signal. Imported by `serve` alone: it takes a second."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from genai_runtime.engine.process import EngineProcess
+from genai_runtime.engine.protocol import EngineSpec
+from genai_runtime.front.profiles import ProfileRegistry
+from genai_runtime.front.server import RuntimeServer
+from genai_runtime.models.inspect import inspect_model
+from genai_runtime.settings import Settings
+
+
+async def run(settings: Settings, folder: Path, name: str) -> None:
+    """Serve until SIGTERM or SIGINT. Raises what `RuntimeServer` and `inspect_model` raise."""
+    inspect_model(folder)
+    engine = EngineProcess(_spec(settings, folder), settings.engine)
+    profiles = ProfileRegistry(settings.profile_dir, engine)
+    server = RuntimeServer(settings, folder, settings.model_name or name, engine, profiles)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.request_stop)
+    if sys.stdout.isatty():
+        addresses = server.addresses
+        print(f"gRPC on {addresses['grpc']}; ask it: genai-runtime chat --target {addresses['grpc']} 'QUESTION'")
+    await server.run()
+
+
+def _spec(settings: Settings, folder: Path) -> EngineSpec:
+    return EngineSpec(
+        model_dir=folder.resolve(),
+        profile_dir=settings.profile_dir,
+        provider=settings.device,
+        intra_op_threads=settings.thread_count(),
+        spinning=settings.spinning,
+        graph_optimization_level=settings.graph_optimization_level,
+        memory_arena=settings.memory_arena,
+        memory_pattern=settings.memory_pattern,
+        max_sequence_length=settings.max_length,
+        max_concurrent=settings.max_concurrent_requests,
+    )
