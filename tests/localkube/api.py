@@ -34,7 +34,23 @@ def get_object(pki: Path, path: str) -> dict[str, Any] | None:
     return json.loads(body) if body is not None else None
 
 
-def node_ready(pki: Path) -> bool:
+def node_ready(pki: Path, since: str) -> bool:
+    """Whether the kubelet says so itself, and not only its words from before a crash. `since`: RFC 3339 in UTC, whole
+    seconds."""
     found = get_object(pki, f"/api/v1/nodes/{places.NODE_NAME}") or {}
     conditions = found.get("status", {}).get("conditions", [])
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+    return any(
+        condition["type"] == "Ready" and condition["status"] == "True" and condition["lastHeartbeatTime"] >= since
+        for condition in conditions
+    )
+
+
+def pods_current(pki: Path, since: str) -> bool:
+    """Whether no pod is still called ready for a container that ran before `since`."""
+    found = get_object(pki, "/api/v1/pods")
+    if found is None:
+        return False
+    statuses = [one for pod in found["items"] for one in pod.get("status", {}).get("containerStatuses", ())]
+    return not any(
+        status["ready"] and status["state"].get("running", {}).get("startedAt", since) < since for status in statuses
+    )

@@ -7,6 +7,7 @@ Which cluster a caller gets is decided in `cluster.py`.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
 import hashlib
 import json
@@ -91,6 +92,7 @@ class LocalCluster:
 
     def _start(self, wanted: components.Node) -> None:
         began = time.monotonic()
+        since = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._prepare(wanted)
         first = node.create(self.state, binaries.path_of(binaries.PAUSE))
         running = {FIRST: first}
@@ -105,7 +107,8 @@ class LocalCluster:
                     self._load_pause()
         finally:
             process.save(self.state.processes, running)
-        self._await("the node", lambda: api.node_ready(self.state.pki), running)
+        self._await("the node", lambda: api.node_ready(self.state.pki, since), running)
+        self._await("the pods of before", lambda: api.pods_current(self.state.pki, since), running)
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         self._await("the default service account", lambda: api.get(self.state.pki, account) is not None, running)
         self.state.stamp.write_text(components.stamp(wanted))
