@@ -226,7 +226,7 @@ class ProfileRegistry:
 
     async def _ended(self, profile: Profile) -> Profile:
         raw, trace = self._store.raw_folder(profile.id), self._store.trace_file(profile.id)
-        if not raw.is_dir():
+        if not raw.is_dir() or (profile.message and not profile.runs):  # the engine has said why there is nothing
             return _failed(profile, "")
         try:
             return _merged(profile, await merge_trace(raw, trace, self._process_name))

@@ -84,18 +84,19 @@ class _Merge:
         if run.interrupted:
             args["interrupted"] = True
         self._trace.span(_title(run), "run", thread, start, end, args)
-        earliest = start
+        free = start
         for file, session in sessions:
-            earliest = self._write_session(run, session, max(earliest, self._microseconds(file.start_ns)), end)
+            free = self._write_session(run, session, self._microseconds(file.start_ns), (free, end))
 
-    def _write_session(self, run: Run, session: SessionRun, earliest: int, end: int) -> int:
-        """Place a Session::Run as early as its run and its file's name allow, within the run; returns its end.
+    def _write_session(self, run: Run, session: SessionRun, named: int, free: tuple[int, int]) -> int:
+        """Place a Session::Run in the `free` time of its run, not before `named` if it then fits; returns its end.
 
-        The file's name is exact to a millisecond only, the engine's clock tells when the call began: the later one of
-        both is nearest to the truth.
+        `named` comes from the file's name and is exact to a millisecond only; the engine's clock tells when the call
+        began: the later one of both is nearest to the truth.
         """
+        earliest, end = free
         length = session.end - session.start
-        start = min(earliest, max(end - length, 0))
+        start = max(earliest, min(named, end - length))
         stop = min(start + length, end)
         self._trace.span("Session::Run", "session", self._trace.thread(run.request), start, stop, {})
         for operator in session.operators:

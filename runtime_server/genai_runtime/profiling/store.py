@@ -8,6 +8,7 @@ Every path is made from an id that matches `PROFILE_ID`; no other text ever beco
 asyncio, no merging.
 """
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from genai_runtime.profiling.manifest import read_manifest
 from genai_runtime.profiling.record import PROFILE_ID, Profile, ProfileState, from_json, to_json
 
 RAW_SUFFIX = ".raw"
@@ -73,7 +75,7 @@ class ProfileStore:
             return profile
         if profile.state is ProfileState.FAILED:
             return profile
-        return _unfinished(profile, raw=self.raw_folder(profile_id).is_dir())
+        return _unfinished(profile, self.raw_folder(profile_id))
 
     def _files(self, profile_id: str) -> Iterator[Path]:
         for suffix in (TRACE_SUFFIX, RECORD_SUFFIX):
@@ -111,9 +113,13 @@ def _from_id(profile_id: str) -> Profile:
     return Profile(profile_id, match[1], ProfileState.MERGING, int(opened.timestamp() * 1000))
 
 
-def _unfinished(profile: Profile, *, raw: bool) -> Profile:
-    reason = profile.close_reason or "engine_restart"
-    if raw:
-        return dataclasses.replace(profile, state=ProfileState.MERGING, close_reason=reason)
+def _unfinished(profile: Profile, raw: Path) -> Profile:
+    reason = profile.close_reason
+    if raw.is_dir():
+        with contextlib.suppress(OSError):
+            reason = reason or read_manifest(raw).close_reason
+        return dataclasses.replace(profile, state=ProfileState.MERGING, close_reason=reason or "engine_restart")
     message = "The server stopped before the trace was written, and the captured runs are gone; open a new window."
-    return dataclasses.replace(profile, state=ProfileState.FAILED, close_reason=reason, message=message)
+    return dataclasses.replace(
+        profile, state=ProfileState.FAILED, close_reason=reason or "engine_restart", message=message
+    )

@@ -11,6 +11,7 @@ so every run has its own.
 import errno
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -132,12 +133,19 @@ class OpenWindow:
             raise OSError(f"profiles cannot be kept under {self._folder}: the path is too long")
         try:
             self._running.mkdir(parents=True)
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
             self._need_space()
             manifest = (self._folder / MANIFEST).open("x", encoding="utf-8", buffering=1)
             write_opening(manifest, time.time_ns(), time.monotonic_ns())
         except OSError as error:
-            raise OSError(error.errno, f"profiles cannot be kept in {self._folder.parent}: {error}") from error
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise self._unusable(error) from error
         return manifest
+
+    def _unusable(self, error: OSError) -> OSError:
+        return OSError(error.errno, f"profiles cannot be kept in {self._folder.parent}: {error}")
 
     def _need_space(self) -> None:
         free = free_bytes(self._folder)
