@@ -7,8 +7,9 @@ MAX_LENGTH = 512
 
 _NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _CLAIM = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
-# No segment starts with a dot: neither `..` nor a hidden folder can be named.
-_PATH = r"(/[A-Za-z0-9_][A-Za-z0-9_.@+=-]{0,127}){1,16}"
+# No segment starts with a dot: neither `..` nor a hidden folder can be named. The length is bounded by MAX_LENGTH:
+# RE2 refuses large counted repetitions.
+_PATH = r"(/[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)+"
 
 # One regular expression in the syntax that Python and the API server (RE2) share.
 PATTERN = f"^(builtin://{_NAME}|pvc://{_CLAIM}{_PATH})$"

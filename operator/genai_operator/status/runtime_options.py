@@ -26,14 +26,12 @@ _TROUBLE = (
 def summarise_runtime_options(model: GenAIModel, desired: DesiredOptions, observed: ObservedModel) -> dict[str, Any]:
     """The part of the status that speaks of runtime options."""
     pods = pod_options(model, desired, observed)
-    behind = [pod for pod in pods if pod.state != PodOptionsState.APPLIED.value]
     applied = [pod for pod in pods if pod.state == PodOptionsState.APPLIED.value]
+    others = [pod for pod in pods if pod.state != PodOptionsState.APPLIED.value]
     told = RuntimeOptionsStatus(
         revision=desired.revision,
         applied=f"{len(applied)}/{len(pods)}",
-        pods=tuple(
-            sorted(pods, key=lambda pod: (pod.state == PodOptionsState.APPLIED.value, pod.name))[:MAX_LISTED_PODS]
-        ),
+        pods=tuple((others + applied)[:MAX_LISTED_PODS]),
     )
     conditions = Conditions(model.status, model.metadata.generation, observed.now)
     condition = conditions.make(ConditionType.RUNTIME_OPTIONS_APPLIED, _verdict(desired, pods))

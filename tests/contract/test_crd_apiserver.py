@@ -1,0 +1,197 @@
+"""The generated CRD on a real API server: it is taken, its defaults are ours, and bad specs are refused by name."""
+
+import copy
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from genai_operator.api import crd
+from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.api.spec import GenAIModelSpec
+from genai_operator.api.status_model import GenAIModelStatus
+from support.control_plane import ControlPlane, control_plane
+
+MINIMAL: dict[str, Any] = {
+    "apiVersion": "genai-operator.io/v1alpha1",
+    "kind": "GenAIModel",
+    "metadata": {"name": "hello", "namespace": "default"},
+    "spec": {"model": {"uri": "builtin://hello"}},
+}
+
+FULL = {
+    "model": {"uri": "pvc://models/llama-3/int4_v1.2"},
+    "provider": "cuda",
+    "threads": {"intraOp": 4, "spinning": False},
+    "session": {"graphOptimizationLevel": "extended", "memoryArena": True, "memoryPattern": False},
+    "engine": {"mode": "single", "maxSequenceLength": 2048},
+    "generation": {
+        "maxTokens": 16,
+        "maxTokensLimit": 16,
+        "temperature": 0.7,
+        "topK": 40,
+        "topP": 0.9,
+        "repetitionPenalty": 1.1,
+    },
+    "warmup": {"prompts": ["Hello $(HOME)"], "maxTokens": 4},
+    "server": {"maxConcurrentRequests": 2, "maxQueueLength": 0, "drainSeconds": 0},
+    "runtimeOptions": {
+        "enableProfiling": "slow-requests",
+        "terminateSession": "0",
+        "profilingLimits": {"maxRuns": 10, "maxBytes": "64Mi", "maxSeconds": 30},
+    },
+    "replicas": 3,
+    "suspend": True,
+    "resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"cpu": "1500m", "nvidia.com/gpu": 1}},
+    "nodeSelector": {"kubernetes.io/arch": "amd64"},
+    "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "image": "registry.example/genai-runtime:1@sha256:0123",
+    "imagePullPolicy": "Always",
+    "imagePullSecrets": [{"name": "registry"}],
+}
+
+# sentence: (what is added to a minimal spec, the field that the refusal names)
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a scheme nobody knows": ({"model": {"uri": "ftp://x/y"}}, "spec.model.uri"),
+    "a path that climbs": ({"model": {"uri": "pvc://claim/a/../b"}}, "spec.model.uri"),
+    "a line break in the URI": ({"model": {"uri": "builtin://hello\n"}}, "spec.model.uri"),
+    "a URI without end": ({"model": {"uri": "pvc://claim/" + "a" * 600}}, "spec.model.uri"),
+    "no URI": ({"model": {}}, "spec.model.uri"),
+    "a provider nobody knows": ({"provider": "abacus"}, "spec.provider"),
+    "zero threads": ({"threads": {"intraOp": 0}}, "spec.threads.intraOp"),
+    "too many threads": ({"threads": {"intraOp": 1025}}, "spec.threads.intraOp"),
+    "threads as a word": ({"threads": {"intraOp": "many"}}, "spec.threads.intraOp"),
+    "a default above the limit": ({"generation": {"maxTokens": 9, "maxTokensLimit": 8}}, "spec.generation"),
+    "a hot temperature": ({"generation": {"temperature": 2.1}}, "spec.generation.temperature"),
+    "top-p of nothing": ({"generation": {"topP": 0}}, "spec.generation.topP"),
+    "a prompt without end": ({"warmup": {"prompts": ["x" * 4097]}}, "spec.warmup.prompts"),
+    "negative replicas": ({"replicas": -1}, "spec.replicas"),
+    "a thousand and one replicas": ({"replicas": 1001}, "spec.replicas"),
+    "requests above limits": (
+        {"resources": {"requests": {"cpu": "1001m"}, "limits": {"cpu": 1}}},
+        "spec.resources",
+    ),
+    "a quantity that is none": ({"resources": {"limits": {"memory": "much"}}}, "spec.resources.limits.memory"),
+    "a label that is a path": ({"runtimeOptions": {"enableProfiling": "../x"}}, "spec.runtimeOptions.enableProfiling"),
+    "a label that means on": ({"runtimeOptions": {"enableProfiling": "yes"}}, "spec.runtimeOptions.enableProfiling"),
+    "a label of digits": ({"runtimeOptions": {"enableProfiling": "2"}}, "spec.runtimeOptions.enableProfiling"),
+    "termination as a word": ({"runtimeOptions": {"terminateSession": "y"}}, "spec.runtimeOptions.terminateSession"),
+    "a window larger than the pod's disk": (
+        {"runtimeOptions": {"profilingLimits": {"maxBytes": "1Gi"}}},
+        "spec.runtimeOptions.profilingLimits.maxBytes",
+    ),
+    "a window of no bytes": (
+        {"runtimeOptions": {"profilingLimits": {"maxBytes": 1}}},
+        "spec.runtimeOptions.profilingLimits.maxBytes",
+    ),
+    "a toleration of any value": ({"tolerations": [{"operator": "Exists", "value": "x"}]}, "spec.tolerations[0]"),
+    "an image with a space": ({"image": "not an image"}, "spec.image"),
+    "a field of a later version": ({"adapters": []}, "spec.adapters"),
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with control_plane(tmp_path_factory.mktemp("crd"), controllers=False) as plane:
+        plane.kubectl("apply", "--server-side", "-f", str(crd.FILES[0]))
+        plane.kubectl("wait", "--for=condition=Established", "crd/genaimodels.genai-operator.io", "--timeout=30s")
+        yield plane
+
+
+def create(server: ControlPlane, body: dict[str, Any], *flags: str) -> dict[str, Any]:
+    """What the API server would store."""
+    dry = ("create", "--dry-run=server", "--validate=strict", "-o", "json", *flags, "-f", "-")
+    stored: dict[str, Any] = json.loads(server.kubectl(*dry, stdin=json.dumps(body)))
+    return stored
+
+
+def without_empty(value: Any) -> Any:
+    """Without empty lists and objects at any depth: the server stores none."""
+    if not isinstance(value, dict):
+        return value
+    kept = {name: without_empty(part) for name, part in value.items()}
+    return {name: part for name, part in kept.items() if part not in ([], {})}
+
+
+def with_spec(**spec: Any) -> dict[str, Any]:
+    body = copy.deepcopy(MINIMAL)
+    body["spec"].update(spec)
+    return body
+
+
+def test_the_definition_is_taken_without_a_complaint(server: ControlPlane) -> None:
+    said = json.loads(server.kubectl("get", "crd", "genaimodels.genai-operator.io", "-o", "json"))["status"]
+    conditions = {each["type"]: each["status"] for each in said["conditions"]}
+    assert conditions["Established"] == "True"
+    assert conditions.get("NonStructuralSchema", "False") == "False"
+
+
+def test_the_servers_defaults_are_ours(server: ControlPlane) -> None:
+    stored = create(server, MINIMAL)["spec"]
+    ours = GenAIModelSpec.model_validate(MINIMAL["spec"]).model_dump(by_alias=True, exclude_none=True, mode="json")
+    assert stored == without_empty(ours)
+    assert stored["resources"]["limits"] == {"cpu": "2", "memory": "2Gi"}
+
+
+def test_a_full_spec_is_taken_as_it_is_and_read_back(server: ControlPlane) -> None:
+    stored = create(server, with_spec(**FULL))
+    for name, value in FULL.items():
+        assert (
+            stored["spec"][name].items() >= value.items() if isinstance(value, dict) else stored["spec"][name] == value
+        )
+    model = GenAIModel.from_body(stored)
+    assert model.spec == GenAIModelSpec.model_validate(FULL)
+
+
+@pytest.mark.parametrize(("spec", "field"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_bad_spec_is_refused_by_the_name_of_its_field(server: ControlPlane, spec: dict[str, Any], field: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        create(server, with_spec(**spec))
+    assert field in refused.value.stderr
+
+
+@pytest.mark.parametrize("name", ["x" * 53, "1st", "a.b"], ids=["too long", "starts with a digit", "has a dot"])
+def test_a_name_that_no_service_can_have_is_refused(server: ControlPlane, name: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        create(server, {**MINIMAL, "metadata": {"name": name, "namespace": "default"}})
+    assert "metadata.name" in refused.value.stderr
+
+
+def test_the_longest_name_is_taken(server: ControlPlane) -> None:
+    create(server, {**MINIMAL, "metadata": {"name": "x" * 52, "namespace": "default"}})
+
+
+def test_two_writers_share_the_status_and_the_columns_show_it(server: ControlPlane) -> None:
+    server.kubectl("create", "-f", "-", stdin=json.dumps(with_spec(replicas=2)))
+    time = "2026-01-01T00:00:00Z"
+    ready = {"type": "Ready", "status": "False", "reason": "ModelNotFound", "lastTransitionTime": time}
+    live = {"type": "RuntimeOptionsApplied", "status": "True", "reason": "Applied", "lastTransitionTime": time}
+    performance = {"tokensPerSecond": 12.5}
+    for manager, status in (
+        ("genai-operator", {"conditions": [ready], "readyReplicas": 1, "performance": performance}),
+        ("genai-operator-live", {"conditions": [live], "runtimeOptions": {"revision": "a", "applied": "1/1"}}),
+    ):
+        body = {**MINIMAL, "status": status, "spec": None}
+        del body["spec"]
+        flags = ("--server-side", "--subresource=status", f"--field-manager={manager}", "--force-conflicts")
+        server.kubectl("apply", *flags, "-f", "-", stdin=json.dumps(body))
+    stored = json.loads(server.kubectl("get", "gaim", "hello", "-o", "json"))["status"]
+    assert {each["reason"] for each in stored["conditions"]} == {"ModelNotFound", "Applied"}
+    GenAIModelStatus.model_validate(stored)
+    header, line = server.kubectl("get", "genai", "hello").splitlines()
+    assert header.split() == ["NAME", "READY", "REASON", "REPLICAS", "PROVIDER", "TOK/S", "AGE"]
+    assert line.split()[:6] == ["hello", "False", "ModelNotFound", "1", "cpu", "12.5"]
+    scale = json.loads(server.kubectl("get", "gaim/hello", "--subresource=scale", "-o", "json"))
+    assert scale["spec"]["replicas"] == 2
+
+
+def test_a_controller_of_the_status_cannot_ask_for_nonsense(server: ControlPlane) -> None:
+    body = {**MINIMAL, "metadata": {"name": "asked", "namespace": "default"}}
+    server.kubectl("create", "-f", "-", stdin=json.dumps(body))
+    patch = ("patch", "gaim", "asked", "--subresource=status", "--type=merge", "-p")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        server.kubectl(*patch, json.dumps({"status": {"requestedRuntimeOptions": {"terminateSession": "yes"}}}))
+    assert "status.requestedRuntimeOptions.terminateSession" in refused.value.stderr
+    server.kubectl(*patch, json.dumps({"status": {"requestedRuntimeOptions": {"terminateSession": "1"}}}))
