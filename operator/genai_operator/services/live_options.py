@@ -79,6 +79,9 @@ class LiveOptions:
             target = (pod.container_id, desired.revision)
             if link.busy_with(target) or self._resting(key, link, target):
                 continue
+            if link.answer is None or (link.answer.container_id, link.answer.revision) != target:
+                # Now it is not known what the pod has: its earlier answer must not count if those options return.
+                self._answer(link, pod, desired.revision, PodOptionsState.PENDING, "being sent")
             started.append(self._start(link, target, self._send(key, link, pod, desired)))
         return started
 
@@ -135,6 +138,7 @@ class LiveOptions:
         if link.target != target:
             link.target, link.failures = target, 0
         link.task = asyncio.create_task(work, name="control call")
+        link.task.add_done_callback(_log_bug)
         return link.task
 
     async def _send(self, key: str, link: _Link, pod: ObservedPod, desired: DesiredOptions) -> None:
@@ -199,3 +203,9 @@ class LiveOptions:
             at=self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
             served=before.served if before and same_container else None,
         )
+
+
+def _log_bug(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error:
+        log.error("a control call ended unexpectedly", exc_info=error)
