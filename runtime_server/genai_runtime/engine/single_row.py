@@ -67,21 +67,27 @@ class Row:
         Raises `GenAIError`.
         """
         began = time.monotonic()
-        prompt, request_id = self.request.prompt, self.request.request_id
+        if self.appended < len(self.request.prompt):
+            try:
+                return self._prefill(generator, windows, profile)
+            finally:
+                self.prefill_seconds += time.monotonic() - began
+        try:
+            with windows.run(self.request.request_id, "decode", self.completion + 1, profile):
+                generator.generate_next_token()
+        finally:
+            self.decode_seconds += time.monotonic() - began
+        return generator.next_token()
+
+    def _prefill(self, generator: Generator, windows: Windows, profile: Callable[[str], None]) -> int | None:
+        prompt = self.request.prompt
+        chunk = prompt[self.appended : self.appended + self.chunk_length()]
+        with windows.run(self.request.request_id, "prefill", len(chunk), profile):
+            generator.append_tokens(chunk)
+        self.appended += len(chunk)
         if self.appended < len(prompt):
-            chunk = prompt[self.appended : self.appended + self.chunk_length()]
-            with windows.run(request_id, "prefill", len(chunk), profile):
-                generator.append_tokens(chunk)
-            self.appended += len(chunk)
-            token = None
-            if self.appended == len(prompt):
-                generator.generate_next_token()  # no run: it chooses from the prompt's logits
-                token = generator.next_token()
-            self.prefill_seconds += time.monotonic() - began
-            return token
-        with windows.run(request_id, "decode", self.completion + 1, profile):
-            generator.generate_next_token()
-        self.decode_seconds += time.monotonic() - began
+            return None
+        generator.generate_next_token()  # no run: it chooses from the prompt's logits
         return generator.next_token()
 
     def chunk_length(self) -> int:

@@ -95,7 +95,8 @@ class Worker:
                 elif isinstance(message, frames.ToEngine):
                     inbox.put(message)
                 else:
-                    raise EngineFailure(f"the front sent {type(message).__name__}")
+                    _log.error("the front sent what only an engine sends", kind=type(message).__name__)
+                    break
         except (OSError, EngineFailure) as error:
             _log.error("frames from the front cannot be read", reason=str(error))
         inbox.close()

@@ -1,0 +1,126 @@
+"""Frames between front and engine: what goes in comes out, and damaged bytes are named without being quoted."""
+
+import asyncio
+import socket
+import struct
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from genai_runtime.engine import frames
+from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
+from genai_runtime.errors import EngineFailure
+from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Sampling, Tokens, WindowProgress
+
+SPEC = EngineSpec(Path("/models/a"), Path("/profiles"), "cuda", 3, False, "basic", True, None, 77, 9)
+INFO = ModelInfo("llama", 4096, 1280, 2048, [2, 7], 3, "single", "auto", "cpu", 2, "1", "2", ["adapter"])
+MESSAGES: list[frames.Message] = [
+    frames.Load(SPEC, "auto"),
+    frames.Submit(GenerationRequest("r", [0, 2**31 - 1], 5, Sampling(0.5, 4, 0.25, 1.5, 2**64 - 1))),
+    frames.Submit(GenerationRequest("r", [1], 5)),
+    frames.Cancel("r", FinishReason.DEADLINE),
+    frames.Halt(),
+    frames.Resume(),
+    frames.OpenWindow(Window("w-1", 10, 2**40, 1.5)),
+    frames.CloseWindow("disabled"),
+    frames.Ping(7),
+    frames.Shutdown(),
+    frames.Loaded(INFO),
+    frames.LoadFailed("ModelInvalid", "ünïcode"),
+    frames.Pong(7, EngineStats(1, 2, 3)),
+    frames.Events.of(
+        [
+            Finished("a", FinishReason.STOP, 1, 2, 0.5, 0.25, "m"),
+            Tokens("b", [5, 6]),
+            WindowProgress("w-1", 1, 1, 99, 0, closed=True, close_reason="max_runs"),
+            Tokens("c", [7]),
+        ]
+    ),
+    frames.Fatal("no"),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_survives(message: frames.Message) -> None:
+    data = frames.encode(message)
+    assert struct.unpack(">I", data[:4]) == (len(data) - 4,)
+    assert frames.decode(data[4:]) == message
+
+
+def test_every_kind_is_tested() -> None:
+    assert {type(message) for message in MESSAGES} == set(frames.Message.__args__)
+
+
+def test_events_keep_the_order_of_a_request() -> None:
+    events = frames.Events.of([Tokens("a", [1]), Tokens("a", [2]), Finished("a", FinishReason.LENGTH, 1, 2)])
+    assert [tokens.ids for tokens in events.tokens] == [[1], [2]]
+    assert [end.reason for end in events.finished] == [FinishReason.LENGTH]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xc1",
+        msgpack.packb("Halt"),
+        msgpack.packb(["Nothing", {}]),
+        msgpack.packb(["Cancel", {"request_id": "secret", "reason": "bored"}]),
+        msgpack.packb(["Submit", {"request": {"request_id": "r", "prompt": ["secret"], "max_tokens": 1}}]),
+    ],
+)
+def test_a_malformed_body_is_refused_without_its_content(body: bytes) -> None:
+    with pytest.raises(EngineFailure) as caught:
+        frames.decode(body)
+    assert "secret" not in caught.value.message
+
+
+def test_frames_cross_a_socket_and_a_clean_end_is_none() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for message in MESSAGES:
+            frames.send(ours, message)
+        ours.close()
+        assert [frames.receive(theirs) for _ in MESSAGES] == MESSAGES
+        assert frames.receive(theirs) is None
+
+
+@pytest.mark.parametrize("sent", [b"\0\0", b"\0\0\0\x09abc"])
+def test_a_cut_off_frame_is_an_error(sent: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(sent)
+        ours.close()
+        with pytest.raises(EngineFailure, match="closed inside"):
+            frames.receive(theirs)
+
+
+def test_a_length_beyond_the_cap_is_refused_before_it_is_read() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(struct.pack(">I", frames.MAX_FRAME_BYTES + 1))
+        with pytest.raises(EngineFailure, match="larger"):
+            frames.receive(theirs)
+
+
+def test_a_message_beyond_the_cap_is_not_sent() -> None:
+    with pytest.raises(EngineFailure, match="larger"):
+        frames.encode(frames.Fatal("x" * (frames.MAX_FRAME_BYTES + 1)))
+
+
+async def test_an_event_loop_reads_the_same() -> None:
+    reader = asyncio.StreamReader()
+    for message in MESSAGES:
+        reader.feed_data(frames.encode(message))
+    reader.feed_eof()
+    assert [await frames.receive_async(reader) for _ in MESSAGES] == MESSAGES
+    assert await frames.receive_async(reader) is None
+
+
+@pytest.mark.parametrize("sent", [b"\0\0", b"\0\0\0\x09abc", b"\0\0\0\x09"])
+async def test_an_event_loop_sees_a_cut_off_frame(sent: bytes) -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(sent)
+    reader.feed_eof()
+    with pytest.raises(EngineFailure, match="closed inside"):
+        await frames.receive_async(reader)
