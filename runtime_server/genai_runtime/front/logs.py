@@ -28,6 +28,7 @@ def configure(level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _free_message,
                 structlog.processors.EventRenamer("message"),
                 structlog.processors.JSONRenderer(),
             ],
@@ -46,6 +47,13 @@ def configure(level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _free_message(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """A field called message would be lost to the line's own."""
+    if "message" in line:
+        line["detail"] = line.pop("message")
+    return line
 
 
 def last_words(reason: str, message: str) -> None:

@@ -3,7 +3,8 @@
 Measuring is done where things happen; here they only get a name.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.metadata import version
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
@@ -14,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from genai_runtime.engine.protocol import ModelInfo
 from genai_runtime.errors import InvalidSettings
 from genai_runtime.front.state import ServingState
+from genai_runtime.profiling.record import Profile, ProfileState
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _TOKEN_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
@@ -50,13 +52,6 @@ class Metrics:
         self.engine_up = Gauge("genai_engine_up", "1 while the engine process can generate.", registry=registry)
         self.engine_restarts = Counter("genai_engine_restarts", "Restarts of the engine process.", registry=registry)
         self.halted = Gauge("genai_halted", "1 while terminate-session halts generation.", registry=registry)
-        self.profile_window_open = Gauge(
-            "genai_profile_window_open", "1 while a profiling window is open.", registry=registry
-        )
-        self.profile_runs = Counter("genai_profile_runs", "Runs captured by profiling windows.", registry=registry)
-        self.profile_dropped_runs = Counter(
-            "genai_profile_dropped_runs", "Runs in profiling windows whose profile was not kept.", registry=registry
-        )
         self._build = Info("genai_build", "Versions and what the model runs on.", registry=registry)
         self._build.info({"version": version("genai-operator")})
         self._state = ServingState.LOADING
@@ -67,6 +62,24 @@ class Metrics:
         """A listener of `StateHolder`."""
         self._state = state
         self.halted.set(state is ServingState.HALTED)
+
+    def watch_windows(self, newest: Callable[[], Profile | None]) -> None:
+        """Ask `newest` for the newest profiling window whenever the metrics are read."""
+        shown: dict[str, tuple[str, Callable[[Profile], float]]] = {
+            "genai_profile_window_open": (
+                "1 while a profiling window is open.",
+                lambda p: p.state is ProfileState.OPEN,
+            ),
+            "genai_profile_window_runs": ("Runs captured by the newest window.", lambda p: p.runs),
+            "genai_profile_window_dropped_runs": ("Runs it could not keep.", lambda p: p.dropped_runs),
+        }
+
+        def read(value: Callable[[Profile], float]) -> float:
+            profile = newest()
+            return value(profile) if profile else 0.0
+
+        for name, (text, value) in shown.items():
+            Gauge(name, text, registry=self.registry).set_function(partial(read, value))
 
     def show_engine(self, *, up: bool) -> None:
         """The engine process has loaded, or is gone."""

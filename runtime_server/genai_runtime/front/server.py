@@ -62,6 +62,7 @@ class RuntimeServer:
         self._card = ModelCard(name, settings.max_concurrent_requests, self._service, self.state)
         self._options = RuntimeOptions(engine, profiles, self.state)
         self._data, self._control, self._metrics_server = self._listen()
+        self.metrics.watch_windows(profiles.newest)
         engine.on_change(self._engine_changed)
 
     @property

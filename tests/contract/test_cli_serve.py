@@ -1,0 +1,185 @@
+"""`genai-runtime` as people and pods run it: real processes, the hello model, signals and exit codes."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "examples" / "hello-model" / "model"
+COMMAND = [sys.executable, "-c", "from genai_runtime.cli import main; main()"]
+
+
+def environment(tmp_path: Path, **changes: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GENAI_")}
+    own = {"GENAI_RUN_DIR": str(tmp_path / "run"), "GENAI_PROFILE_DIR": str(tmp_path / "profiles")}
+    return {**kept, **own, "GENAI_GRPC_PORT": "0", "GENAI_METRICS_PORT": "0", **changes}
+
+
+@dataclass
+class Served:
+    """A running `genai-runtime serve`."""
+
+    process: subprocess.Popen[str]
+    tmp_path: Path
+    listening: dict[str, Any]
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            env=environment(self.tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def events(self, *arguments: str) -> list[dict[str, Any]]:
+        done = self.command(*arguments, "--target", self.listening["grpc"], "--json")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def wait_for(self, **fields: Any) -> dict[str, Any]:
+        return wait_for(self.process, **fields)
+
+
+def wait_for(process: "subprocess.Popen[str]", **fields: Any) -> dict[str, Any]:
+    """Read log lines up to the first that has these fields."""
+    assert process.stderr is not None
+    for text in process.stderr:
+        line: dict[str, Any] = json.loads(text)
+        if fields.items() <= line.items():
+            return line
+    pytest.fail(f"the server ended with {process.wait()} before it said {fields}")
+
+
+@contextmanager
+def serving(tmp_path: Path, **changes: str) -> Iterator[Served]:
+    process = subprocess.Popen(
+        [*COMMAND, "serve", str(MODEL)],
+        env=environment(tmp_path, GENAI_MODEL_NAME="hello", **changes),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        listening = wait_for(process, message="listening")
+        wait_for(process, message="state", state="serving")
+        yield Served(process, tmp_path, listening)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.model
+def test_the_hello_model_is_asked_profiled_halted_and_drained(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        target = served.listening["grpc"]
+        answer = served.command("chat", "--target", target, "What is the capital of France?")
+        assert (answer.returncode, answer.stdout) == (0, "The capital of France is Paris.\n")
+        assert served.command("ctl", "options", "--enable-profiling", "slow").returncode == 0
+        end = served.events("chat", "Tell me a short story.")[-1]
+        assert (end["status"], end["finish"]["reason"]) == ("OK", "STOP")
+        assert len(end["token_ids"]) == end["finish"]["completion_tokens"]
+        assert served.command("ctl", "options", "--enable-profiling", "0").returncode == 0
+        served.wait_for(message="profile ended", state="complete")
+        profile = json.loads(served.command("ctl", "profile", "list", "-o", "json").stdout)[0]
+        assert profile["runs"] == end["finish"]["completion_tokens"] + 1
+        fetched = subprocess.run(
+            [*COMMAND, "ctl", "profile", "fetch", profile["id"]],
+            env=environment(tmp_path),
+            capture_output=True,
+            check=True,
+        )
+        assert json.loads(gzip.decompress(fetched.stdout))
+        assert served.command("ctl", "options", "--terminate-session", "1").returncode == 0
+        refused = served.command("chat", "--target", target, "hi")
+        assert refused.returncode == 1
+        assert "UNAVAILABLE" in refused.stderr
+        assert served.command("ctl", "options", "--terminate-session", "0").returncode == 0
+        status = json.loads(served.command("ctl", "status", "-o", "json").stdout)
+        assert status["model"]["state"] == "SERVING_STATE_SERVING"
+        assert status["model"]["warmupTokensPerSecond"] > 0
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(timeout=30) == 0
+
+
+@pytest.mark.model
+def test_a_killed_engine_comes_back(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
+        for pid in children:
+            os.kill(int(pid), signal.SIGKILL)
+        served.wait_for(message="state", state="engine_down")
+        served.wait_for(message="state", state="serving")
+        assert served.events("chat", "What is the capital of France?")[-1]["text"] == "The capital of France is Paris."
+
+
+@pytest.mark.model
+def test_metrics_hold_no_text_of_users(tmp_path: Path) -> None:
+    with serving(tmp_path, GENAI_METRICS_PORT="19471") as served:
+        served.events("chat", "What is the capital of France?")
+        with urlopen(served.listening["metrics"], timeout=20) as answer:
+            text = answer.read().decode()
+    assert 'genai_requests_total{method="chat",reason="stop"} 1.0' in text
+    assert 'genai_state{state="serving"} 1.0' in text
+    assert "France" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "says", "reason"),
+    [
+        (["serve"], {}, "GENAI_MODEL_DIR", "InvalidSpec"),
+        (["serve", "/nonexistent"], {}, "/nonexistent does not exist", "ModelNotFound"),
+        (["serve", "builtin://nothing"], {}, "no model 'nothing'", "ModelNotFound"),
+        (["serve", "builtin://../x"], {}, "builtin://NAME", "InvalidSpec"),
+        (["serve", str(MODEL)], {"GENAI_DEVICE": "tpu"}, "GENAI_DEVICE", "InvalidSpec"),
+        (
+            ["serve", str(MODEL)],
+            {"GENAI_CONTROL_PORT": "19472", "GENAI_CONTROL_TLS_DIR": "/x"},
+            "tls.crt",
+            "InvalidSpec",
+        ),
+    ],
+)
+def test_a_server_that_cannot_start_says_why_and_leaves_last_words(
+    tmp_path: Path, arguments: list[str], changes: dict[str, str], says: str, reason: str
+) -> None:
+    words = tmp_path / "termination-log"
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(tmp_path, GENAI_TERMINATION_LOG=str(words), **changes),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    left = json.loads(words.read_text())
+    assert left["reason"] == reason
+    assert says in left["message"]
+
+
+def test_check_tells_usable_from_unusable(tmp_path: Path) -> None:
+    def check(folder: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, "check", str(folder)],
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert (check(MODEL).returncode, check(tmp_path).returncode) == (0, 1)
+    assert "genai_config.json" in check(tmp_path).stderr

@@ -1,0 +1,75 @@
+"""What options do to the engine: compared with what was applied, terminate first, nothing for what is unsupported."""
+
+from pathlib import Path
+
+import pytest
+
+from genai_runtime.errors import EngineFailure, InvalidRequest
+from genai_runtime.front.ports import WantedWindow
+from genai_runtime.front.runtime_options import Options, RuntimeOptions
+from genai_runtime.front.state import ServingState, StateHolder
+from support.runtime import RecordedProfiles, ScriptedEngine
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> RuntimeOptions:
+    return RuntimeOptions(ScriptedEngine(), RecordedProfiles(tmp_path), StateHolder())
+
+
+async def test_a_halt_comes_before_a_window(options: RuntimeOptions) -> None:
+    order: list[str] = []
+    options.engine.calls = options.profiles.calls = order  # type: ignore[attr-defined]
+    await options.set("r", Options(terminate_session=True, profiling=WantedWindow("a")))
+    assert order == ["halt", "open a"]
+    assert options.received.is_set()
+
+
+async def test_other_caps_are_another_window(options: RuntimeOptions) -> None:
+    for runs in (1, 1, 2):
+        await options.set("r", Options(profiling=WantedWindow("a", max_runs=runs)))
+    assert options.profiles.calls == ["open a", "open a"]  # type: ignore[attr-defined]
+
+
+async def test_a_window_that_cannot_open_is_not_acknowledged(options: RuntimeOptions) -> None:
+    async def fail(wanted: WantedWindow) -> None:
+        raise EngineFailure("there is no engine")
+
+    options.profiles.open = fail  # type: ignore[method-assign]
+    with pytest.raises(EngineFailure):
+        await options.set("r", Options(terminate_session=True, profiling=WantedWindow("a")))
+    assert options.revision == ""
+    assert options.applied == Options(terminate_session=True)
+
+
+async def test_what_the_engine_cannot_do_is_left_out_and_named(options: RuntimeOptions) -> None:
+    options.unsupported = ["terminate-session", "enable-profiling"]
+    await options.set("r", Options(terminate_session=True, profiling=WantedWindow("a")))
+    assert options.revision == "r"
+    assert options.applied == Options()
+    assert options.state.state is not ServingState.HALTED
+
+
+@pytest.mark.parametrize("revision", ["", "x" * 129, "é", "a\n"])
+async def test_revisions_are_short_and_printable(options: RuntimeOptions, revision: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^revision: "):
+        await options.set(revision, Options())
+
+
+def test_the_state_is_the_first_that_holds() -> None:
+    state, heard = StateHolder(), []
+    state.listen(heard.append)
+    state.update(engine_up=True)
+    state.update(warmed_up=True)
+    state.update(halted=True)
+    state.update(halted=True)
+    state.update(engine_up=False)
+    state.update(engine_up=True, draining=True)
+    assert heard == [
+        ServingState.LOADING,
+        ServingState.SERVING,
+        ServingState.HALTED,
+        ServingState.ENGINE_DOWN,
+        ServingState.DRAINING,
+    ]
+    assert state.refusal() is not None
+    assert not state.ready
