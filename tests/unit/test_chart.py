@@ -112,7 +112,7 @@ def _objects(schema: Any) -> list[Manifest]:
 
 
 def test_the_crd_of_the_chart_is_the_generated_one() -> None:
-    generated = ROOT / "crds" / "genaimodels.yaml"
+    generated = ROOT / "crds" / "genai-operator.io_genaimodels.yaml"
     assert (CHART / "crds-source" / "genaimodels.yaml").read_bytes() == generated.read_bytes()
     (rendered,) = of_kind(render(), "CustomResourceDefinition")
     assert rendered["spec"] == yaml.safe_load(generated.read_text())["spec"]
