@@ -97,6 +97,7 @@ class _Handle:
     """Owns one object of the C API."""
 
     _destroyer = ""
+    handle = c_void_p()  # what `close` finds if the object could not be made
 
     def __init__(self, handle: c_void_p) -> None:
         self.handle = handle
