@@ -87,6 +87,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "spec.runtimeOptions.profilingLimits.maxBytes",
     ),
     "a toleration of any value": ({"tolerations": [{"operator": "Exists", "value": "x"}]}, "spec.tolerations[0]"),
+    "a node's label that none can have": ({"nodeSelector": {"a b": "c"}}, "spec.nodeSelector"),
+    "a node's label with a bad value": ({"nodeSelector": {"disk": "s s d"}}, "spec.nodeSelector.disk"),
+    "a resource with a blank": ({"resources": {"limits": {"c pu": "1"}}}, "spec.resources.limits"),
     "an image with a space": ({"image": "not an image"}, "spec.image"),
     "a field of a later version": ({"adapters": []}, "spec.adapters"),
 }

@@ -7,7 +7,11 @@ from pydantic import ConfigDict, Field, StrictInt, model_validator
 from genai_operator.api.base import ApiModel, cel
 from genai_operator.api.quantity import Quantity, parse_quantity
 
-ResourceName = Annotated[str, Field(min_length=1, max_length=128)]
+# prefix/name, or a name alone: what labels, taints and resources are called.
+QUALIFIED_NAME = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+
+ResourceName = Annotated[str, Field(max_length=128, pattern=QUALIFIED_NAME)]
 ResourceList = Annotated[dict[ResourceName, Quantity], Field(max_length=16)]
 
 _REQUESTS_RULE = "resources.requests must not exceed resources.limits"
@@ -50,9 +54,9 @@ class Toleration(ApiModel):
         )
     )
 
-    key: str | None = Field(default=None, max_length=317)
+    key: str | None = Field(default=None, max_length=317, pattern=QUALIFIED_NAME)
     operator: Literal["Exists", "Equal"] | None = None
-    value: str | None = Field(default=None, max_length=63)
+    value: str | None = Field(default=None, max_length=63, pattern=LABEL_VALUE)
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     toleration_seconds: StrictInt | None = Field(default=None, ge=0, le=31_536_000)
 

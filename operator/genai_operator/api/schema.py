@@ -25,7 +25,7 @@ def structural_schema(model: type[BaseModel]) -> Schema:
 
 
 def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any], path: str) -> Schema:
-    merged = _without_union(_resolved(schema, definitions), definitions, path)
+    merged = _named_map(_without_union(_resolved(schema, definitions), definitions, path))
     result = {key: value for key, value in merged.items() if key not in _DROPPED}
     if "const" in result:
         result["enum"] = [result.pop("const")]
@@ -64,6 +64,16 @@ def _without_union(schema: Schema, definitions: Mapping[str, Any], path: str) ->
     return {**_resolved(others[0], definitions), **schema}
 
 
+def _named_map(schema: Schema) -> Schema:
+    """A map whose keys have a pattern, as one whose keys have any: the pattern becomes a rule."""
+    patterns = schema.pop("patternProperties", None)
+    if patterns is None:
+        return schema
+    ((pattern, values),) = patterns.items()
+    names = {**schema.get("propertyNames", {}), "pattern": pattern}
+    return {**schema, "additionalProperties": values, "propertyNames": names}
+
+
 def _inclusive(schema: Schema) -> None:
     """JSON Schema's exclusive bounds in the form of OpenAPI 3.0."""
     for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
@@ -82,14 +92,16 @@ def _set_default(schema: Schema) -> None:
 
 
 def _bound_keys(schema: Schema, names: Mapping[str, Any]) -> None:
-    """A map's keys have no schema; their length becomes a rule."""
+    """A map's keys have no schema; their length and form become rules."""
+    rules = list(schema.get("x-kubernetes-validations", []))
     if "maxLength" in names:
         longest = names["maxLength"]
-        rule = {
-            "rule": f"self.all(name, size(name) <= {longest})",
-            "message": f"names have at most {longest} characters",
-        }
-        schema["x-kubernetes-validations"] = [*schema.get("x-kubernetes-validations", []), rule]
+        message = f"names have at most {longest} characters"
+        rules.append({"rule": f"self.all(name, size(name) <= {longest})", "message": message})
+    if "pattern" in names:
+        pattern = names["pattern"]
+        rules.append({"rule": f"self.all(name, name.matches('{pattern}'))", "message": f"names match {pattern}"})
+    schema["x-kubernetes-validations"] = rules
 
 
 def _check_bounded(schema: Schema, path: str) -> None:

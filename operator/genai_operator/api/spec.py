@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, W
 from genai_operator.api import model_uri
 from genai_operator.api.base import ApiModel, cel
 from genai_operator.api.options_spec import RuntimeOptionsSpec
-from genai_operator.api.pod_fields import LocalObjectReference, Resources, Toleration
+from genai_operator.api.pod_fields import LABEL_VALUE, QUALIFIED_NAME, LocalObjectReference, Resources, Toleration
 
 
 def _known_uri(uri: str) -> str:
@@ -159,9 +159,10 @@ class GenAIModelSpec(ApiModel):
         default=False, description="Run no pods, whatever replicas says, and keep everything else."
     )
     resources: Resources = Resources()
-    node_selector: dict[Annotated[str, Field(min_length=1, max_length=317)], Annotated[str, Field(max_length=63)]] = (
-        Field(default_factory=dict, max_length=64, description="Labels a node must have.")
-    )
+    node_selector: dict[
+        Annotated[str, Field(max_length=317, pattern=QUALIFIED_NAME)],
+        Annotated[str, Field(max_length=63, pattern=LABEL_VALUE)],
+    ] = Field(default_factory=dict, max_length=64, description="Labels a node must have.")
     tolerations: tuple[Toleration, ...] = Field(default=(), max_length=64, description="Taints the pods accept.")
     image: str | None = Field(
         default=None,

@@ -45,6 +45,7 @@ _ORDER = (
     Reason.IMAGE_PULL_BACK_OFF,
     Reason.QUOTA_EXCEEDED,
     Reason.ADMISSION_DENIED,
+    Reason.INVALID_SPEC,
     Reason.UNSCHEDULABLE,
 )
 
@@ -61,7 +62,8 @@ def first_cause(pods: Iterable[ObservedPod], deployment: ObservedDeployment | No
     """The cause to tell of a model, None when its pods are well or on their way."""
     causes = [cause for pod in pods if (cause := pod_cause(pod)) is not None]
     if deployment and deployment.failure_message:
-        causes.append(_refused_pods(deployment.failure_message))
+        said = f"the cluster refuses the pods: {deployment.failure_message}"
+        causes.append(Cause(refusal_reason(deployment.failure_message), said))
     return min(causes, key=lambda cause: _ORDER.index(cause.reason), default=None)
 
 
@@ -112,6 +114,8 @@ def _last_words(text: str) -> tuple[str, str]:
     return str(words.get("reason", "")), str(words["message"])
 
 
-def _refused_pods(message: str) -> Cause:
-    reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in message else Reason.ADMISSION_DENIED
-    return Cause(reason, f"the cluster refuses the pods: {message}")
+def refusal_reason(message: str) -> Reason:
+    """What it means that the API server refuses an object, by its words."""
+    if "exceeded quota" in message:
+        return Reason.QUOTA_EXCEEDED
+    return Reason.INVALID_SPEC if "is invalid" in message else Reason.ADMISSION_DENIED

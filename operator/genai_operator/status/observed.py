@@ -88,5 +88,6 @@ class ObservedModel:
     pods: tuple[ObservedPod, ...] = ()
     answers: Mapping[str, PodAnswer] = field(default_factory=dict)  # by pod uid
     conflict: str = ""  # a child's name is taken by a foreign object: which, and whose
+    refusal: str = ""  # the API server refuses a child for good: which, and its words
     paused: bool = False
     now: str = ""  # RFC 3339

@@ -12,7 +12,7 @@ from genai_operator.api.names import grpc_endpoint, selector
 from genai_operator.api.runtime_options import desired_options
 from genai_operator.api.status_model import Endpoints, GenAIModelStatus
 from genai_operator.errors import InvalidModel
-from genai_operator.status.causes import CRASHES, Cause, first_cause
+from genai_operator.status.causes import CRASHES, Cause, first_cause, refusal_reason
 from genai_operator.status.conditions import Conditions, Truth, Verdict, previous_condition
 from genai_operator.status.effective import effective, performance
 from genai_operator.status.live_plan import live_pods
@@ -98,10 +98,17 @@ def _ready_pods(observed: ObservedModel) -> int:
     return sum(pod.ready for pod in live_pods(observed))
 
 
-def _accepted(seen: _Seen) -> Verdict:
+def _refused(seen: _Seen) -> Verdict | None:
+    """Why the model cannot have its children."""
     if seen.observed.conflict:
         return Verdict("False", Reason.NAME_CONFLICT, seen.observed.conflict)
-    return Verdict("True", Reason.ACCEPTED, "the spec is good")
+    if seen.observed.refusal:
+        return Verdict("False", refusal_reason(seen.observed.refusal), seen.observed.refusal)
+    return None
+
+
+def _accepted(seen: _Seen) -> Verdict:
+    return _refused(seen) or Verdict("True", Reason.ACCEPTED, "the spec is good")
 
 
 def _model_available(seen: _Seen) -> Verdict:
@@ -122,11 +129,9 @@ def _workload_available(seen: _Seen) -> Verdict:
 
 
 def _ready(seen: _Seen) -> Verdict:
-    if seen.observed.conflict:
-        return Verdict("False", Reason.NAME_CONFLICT, seen.observed.conflict)
-    idle = _not_wanted(seen, "False")
-    if idle:
-        return idle
+    stopped = _refused(seen) or _not_wanted(seen, "False")
+    if stopped:
+        return stopped
     crashing = seen.cause is not None and seen.cause.reason in CRASHES
     if crashing or not seen.ready:
         return _blocked(seen) or _starting(seen)
@@ -173,9 +178,10 @@ def _not_wanted(seen: _Seen, status: Truth) -> Verdict | None:
 
 def _blocked(seen: _Seen) -> Verdict | None:
     """What somebody has to put right."""
-    if seen.observed.conflict:
-        return Verdict("False", Reason.NAME_CONFLICT, seen.observed.conflict)
-    return Verdict("False", seen.cause.reason, seen.cause.message) if seen.cause else None
+    refused = _refused(seen)
+    if refused is None and seen.cause:
+        return Verdict("False", seen.cause.reason, seen.cause.message)
+    return refused
 
 
 def _starting(seen: _Seen) -> Verdict:
