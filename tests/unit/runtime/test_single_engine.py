@@ -254,4 +254,4 @@ def test_sampling_becomes_search_options() -> None:
     assert search_options(Sampling(temperature=1.0, top_k=5000), 9, 1280)["top_k"] == 1280
     assert search_options(Sampling(temperature=1.0), 9, 1280)["top_k"] == 0
     assert 0 <= fold_seed(2**64 - 1) < 2**31
-    assert fold_seed(1) != fold_seed(1 + 2**31) != fold_seed(1 + 2**62)
+    assert all(fold_seed(5 ^ (1 << bit)) != fold_seed(5) for bit in range(64))
