@@ -40,8 +40,8 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     cluster = Cluster.select()
     match arguments.command:
         case "build":
-            binaries.build()
             packages.ensure(packages.CLUSTER | packages.IMAGES, "the local cluster and image builds")
+            binaries.build()
         case "up":
             cluster.up()
         case "down":

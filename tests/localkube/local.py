@@ -51,11 +51,11 @@ class LocalCluster:
         one of other binaries or settings is replaced. Raises LocalKubeError when it does not become ready."""
         self._require_root()
         with self._locked():
+            packages.ensure(packages.CLUSTER, "the local cluster")
             links = binaries.build()
             wanted = components.Node(self.state, links, node.bridge_netfilter())
             if self._stamp() == components.stamp(wanted) and self.status().running:
                 return
-            packages.ensure(packages.CLUSTER, "the local cluster")
             if self.state.root.exists():
                 self._stop(keep=self._stamp() == components.stamp(wanted))
             try:

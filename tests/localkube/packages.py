@@ -24,6 +24,8 @@ CLUSTER = {
     "ip": "iproute2",
     "nsenter": "util-linux",
     "mount": "mount",
+    # Go fetches its modules with the machine's authorities
+    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 }
 """Program (looked up on the PATH, or a file when it starts with /) to the package that has it."""
 
@@ -33,7 +35,6 @@ IMAGES = {
     "mmdebstrap": "mmdebstrap",
     "gpgv": "gpgv",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
-    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 }
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
