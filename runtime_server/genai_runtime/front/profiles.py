@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from genai_runtime.engine.protocol import Window
-from genai_runtime.errors import InvalidRequest, ProfileNotFound
+from genai_runtime.errors import InvalidRequest, NotServing, ProfileNotFound
 from genai_runtime.front.ports import WantedWindow
 from genai_runtime.front.profile_limits import ProfileLimits
 from genai_runtime.front.trace_merging import MergedTrace, MergeFailed, merge_trace
@@ -27,6 +27,7 @@ from genai_runtime.profiling.store import ProfileStore
 
 # The engine closes windows by itself; this long after the cap it is told to, should it sit idle.
 _GRACE_SECONDS = 1.0
+_ROOM_SECONDS = 5.0
 _ENDED = (ProfileState.COMPLETE, ProfileState.FAILED)
 _log = structlog.get_logger("genai_runtime.profiles")
 
@@ -103,10 +104,12 @@ class ProfileRegistry:
     async def open(self, wanted: WantedWindow) -> None:
         """Open a window; an open one is closed first ("replaced").
 
-        Raises `InvalidRequest` for a label or a cap beyond the server's, `EngineFailure` without an engine.
+        Raises `InvalidRequest` for a label or a cap beyond the server's, `EngineFailure` without an engine,
+        `NotServing` while the volume is still full of windows that are being merged.
         """
         if not LABEL.fullmatch(wanted.label):
             raise InvalidRequest("options.profiling.label", "must be 1 to 40 of a-z, 0-9 and '-'")
+        self._need_room()
         window = self._limits.window(self._new_id(wanted.label), wanted)
         self._closing.update(profile.id for profile in self._open_ones())
         self._engine.open_window(window)
@@ -177,6 +180,12 @@ class ProfileRegistry:
                 await asyncio.wait(self._merges, return_when=asyncio.FIRST_COMPLETED)
             else:
                 await asyncio.sleep(0.01)
+
+    def _need_room(self) -> None:
+        """The volume's size limit cannot be seen from inside, and a pod that goes over it is evicted."""
+        raw = sum(profile.captured_bytes for profile in self._profiles.values() if profile.state not in _ENDED)
+        if raw > self._limits.most_bytes:
+            raise NotServing(f"earlier windows with {raw} bytes are still being merged; try again", _ROOM_SECONDS)
 
     def _open_ones(self) -> List[Profile]:
         return [profile for profile in self._profiles.values() if profile.state is ProfileState.OPEN]

@@ -78,7 +78,7 @@ class OpenWindow:
             return None
         self._started += 1
         self._current = (request_id, kind, tokens, time.monotonic_ns(), time.time_ns())
-        return str(self._running / f"r{self._started:07d}")
+        return str(self._running / self._prefix())
 
     def after_run(self, *, interrupted: bool = False) -> None:
         """Account for the run that `before_run` gave a prefix to; without one nothing is done."""
@@ -127,6 +127,9 @@ class OpenWindow:
         self._closed = self._progress(closed=True, close_reason=reason, message=message)
         return self._closed
 
+    def _prefix(self) -> str:
+        return f"r{self._started:07d}"
+
     def _make_folder(self) -> TextIO:
         longest = len(os.fsencode(self._running)) + 16 + _SUFFIX_LENGTH
         if longest >= 4096:
@@ -155,8 +158,9 @@ class OpenWindow:
     def _collect(self, start_ns: int, end_ns: int, start_unix_ns: int) -> list[RawFile]:
         """Move the run's files, in the order they were written, from where ONNX Runtime writes to their place."""
         files = []
+        mine = f"{self._prefix()}_"
         with os.scandir(self._running) as entries:
-            found = sorted((entry.name, entry.stat().st_size) for entry in entries)
+            found = sorted((entry.name, entry.stat().st_size) for entry in entries if entry.name.startswith(mine))
         for name, size in found:
             os.replace(self._running / name, self._folder / name)  # noqa: PTH105 - measurably cheaper than Path's
             stamp = _stamp_ns(name, start_unix_ns - start_ns)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from genai_runtime.engine.protocol import Window
-from genai_runtime.errors import EngineFailure, InvalidRequest, ProfileNotFound
+from genai_runtime.errors import EngineFailure, InvalidRequest, NotServing, ProfileNotFound
 from genai_runtime.front.ports import WantedWindow
 from genai_runtime.front.profile_limits import MIB, ProfileLimits
 from genai_runtime.front.profiles import ProfileRegistry
@@ -294,6 +294,21 @@ async def test_bytes_beyond_the_limit_make_room_but_for_the_newest(tmp_path: Pat
     for label in ("one", "two"):
         await take(registry, engine, label)
     assert [profile.label for profile in registry.list()] == ["two"]
+
+
+async def test_windows_cannot_pile_up_faster_than_they_are_merged(tmp_path: Path, engine: WindowsOnly) -> None:
+    registry = ProfileRegistry(tmp_path, engine, limits=ProfileLimits(most_bytes=100, default_bytes=100))
+    await registry.start()
+    await registry.open(WantedWindow("one"))
+    engine.run()
+    with pytest.raises(NotServing, match="still being merged"):
+        await registry.open(WantedWindow("two"))
+    await registry.close("disabled")
+    await registry.settle()
+    await registry.open(WantedWindow("two"))
+    await registry.close("disabled")
+    await registry.settle()
+    assert [profile.label for profile in registry.list()] == ["two", "one"]
 
 
 @pytest.mark.parametrize("profile_id", ["../../etc/passwd", "/etc/passwd", "x", OLD_ID, "\0", "é" * 300])
