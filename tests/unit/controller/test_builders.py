@@ -1,0 +1,161 @@
+"""Children of a model: golden manifests, and the properties that must hold for every spec."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.builders import Children, build_children
+from genai_operator.settings import OperatorSettings
+from support.models import make_model
+
+DATA = Path(__file__).parents[2] / "data"
+SETTINGS = OperatorSettings(runtime_image="registry.example/runtime:1", image_pull_secrets=("operators",))
+
+
+def build(model: GenAIModel) -> Children:
+    return build_children(model, SETTINGS)
+
+
+def pod(model: GenAIModel) -> dict[str, Any]:
+    spec: dict[str, Any] = build(model).deployment["spec"]["template"]["spec"]
+    return spec
+
+
+def environment(model: GenAIModel) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in pod(model)["containers"][0]["env"]}
+
+
+@pytest.mark.parametrize("name", ["minimal", "full"])
+def test_children_are_as_written_down(name: str) -> None:
+    body = yaml.safe_load((DATA / "input" / f"{name}.yaml").read_text())
+    want = list(yaml.safe_load_all((DATA / "output" / f"{name}.yaml").read_text()))
+    assert list(build(GenAIModel.from_body(body)).manifests()) == want
+
+
+def test_equal_models_have_equal_children_that_share_nothing() -> None:
+    one, other = build(make_model()), build(make_model())
+    assert one == other
+    one.service["spec"]["ports"][0]["port"] = 1
+    assert build(make_model()) == other
+
+
+LIVE = {"enableProfiling": "slow", "terminateSession": "1", "profilingLimits": {"maxRuns": 3}}
+
+
+def test_live_options_are_in_no_child() -> None:
+    plain = build(make_model())
+    assert build(make_model(runtimeOptions=LIVE)) == plain
+    assert build(make_model({"terminate-session": "1", "enable-profiling": "x"})) == plain
+
+
+def test_replicas_change_no_pod() -> None:
+    one, three = build(make_model()).deployment, build(make_model(replicas=3)).deployment
+    assert three["spec"]["replicas"] == 3
+    assert one["spec"]["template"] == three["spec"]["template"]
+
+
+@pytest.mark.parametrize(("replicas", "want"), [(0, False), (1, False), (2, True)])
+def test_a_disruption_budget_from_two_pods_on(replicas: int, want: bool) -> None:
+    assert (build(make_model(replicas=replicas)).pod_disruption_budget is not None) == want
+
+
+def test_a_suspended_model_keeps_everything_but_its_pods() -> None:
+    children = build(make_model(replicas=3, suspend=True))
+    assert children.deployment["spec"]["replicas"] == 0
+    assert children.pod_disruption_budget is None
+    assert children.service == build(make_model(replicas=3)).service
+
+
+def test_pods_are_admitted_where_restricted_is_enforced() -> None:
+    spec = pod(make_model())
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in spec["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"] == {"drop": ["ALL"]}
+    assert {key for volume in spec["volumes"] for key in volume} <= {
+        "name",
+        "emptyDir",
+        "secret",
+        "persistentVolumeClaim",
+    }
+
+
+def test_pods_have_no_credentials_and_no_links() -> None:
+    spec = pod(make_model())
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    assert build(make_model()).service_account["automountServiceAccountToken"] is False
+
+
+def test_the_grace_covers_the_drain() -> None:
+    assert pod(make_model(server={"drainSeconds": 120}))["terminationGracePeriodSeconds"] > 120 + 3
+
+
+def test_a_claim_is_mounted_read_only_and_served_by_its_path() -> None:
+    spec = pod(make_model(model={"uri": "pvc://weights/llama/int4"}))
+    assert {"name": "models", "persistentVolumeClaim": {"claimName": "weights", "readOnly": True}} in spec["volumes"]
+    assert spec["containers"][0]["args"] == ["serve", "/models/llama/int4"]
+    mount = next(each for each in spec["containers"][0]["volumeMounts"] if each["name"] == "models")
+    assert mount["readOnly"] is True
+    assert "models" not in {each["name"] for each in pod(make_model())["volumes"]}
+
+
+def test_what_the_spec_leaves_open_is_left_to_the_runtime() -> None:
+    assert not {"GENAI_TEMPERATURE", "GENAI_MEMORY_ARENA", "GENAI_WARMUP_PROMPTS"} & set(environment(make_model()))
+    given = make_model(generation={"temperature": 0}, session={"memoryArena": False}, warmup={"prompts": []})
+    found = environment(given)
+    assert found["GENAI_TEMPERATURE"] == "0.0"
+    assert found["GENAI_MEMORY_ARENA"] == "false"
+    assert found["GENAI_WARMUP_PROMPTS"] == "[]"
+
+
+def test_a_users_text_is_never_expanded_by_the_kubelet() -> None:
+    assert environment(make_model(warmup={"prompts": ["$(HOSTNAME)"]}))["GENAI_WARMUP_PROMPTS"] == '["$$(HOSTNAME)"]'
+
+
+def test_pull_secrets_of_both_are_used_once() -> None:
+    model = make_model(imagePullSecrets=[{"name": "mine"}, {"name": "operators"}])
+    assert pod(model)["imagePullSecrets"] == [{"name": "operators"}, {"name": "mine"}]
+
+
+def test_every_child_belongs_to_the_model_and_is_found_by_its_label() -> None:
+    for manifest in build(make_model(replicas=2)).manifests():
+        (owner,) = manifest["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"], owner["uid"]) == ("GenAIModel", "hello", "0000-1")
+        assert owner["controller"]
+        assert manifest["metadata"]["labels"]["genai-operator.io/model"] == "hello"
+        assert manifest["metadata"]["namespace"] == "demo"
+
+
+def test_selectors_match_the_pods_labels() -> None:
+    children = build(make_model(replicas=2))
+    labels = children.deployment["spec"]["template"]["metadata"]["labels"].items()
+    budget = children.pod_disruption_budget
+    assert budget is not None
+    for selector in (
+        children.deployment["spec"]["selector"]["matchLabels"],
+        children.service["spec"]["selector"],
+        children.headless_service["spec"]["selector"],
+        budget["spec"]["selector"]["matchLabels"],
+    ):
+        assert labels >= selector.items()
+
+
+def test_the_model_is_not_changed_by_building() -> None:
+    model = make_model(resources={"limits": {"cpu": "1"}})
+    before = copy.deepcopy(model)
+    build(model)
+    assert model == before
+
+
+def test_every_variable_is_one_that_the_runtime_reads() -> None:
+    settings = (Path(__file__).parents[3] / "docs" / "architecture.md").read_text()
+    full = GenAIModel.from_body(yaml.safe_load((DATA / "input" / "full.yaml").read_text()))
+    assert [name for name in environment(full) if f"`{name}`" not in settings] == []

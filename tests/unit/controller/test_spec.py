@@ -1,0 +1,117 @@
+"""The typed spec: what it reads, what it refuses, and that a refusal names the field and never shows a long value."""
+
+from typing import Any
+
+import pytest
+
+from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
+from genai_operator.api.model_uri import BuiltinModel, ClaimModel, parse_model_uri
+from genai_operator.api.quantity import parse_quantity
+from genai_operator.errors import InvalidModel
+from support.models import make_model
+
+
+def test_a_uri_is_all_that_a_spec_needs() -> None:
+    spec = make_model().spec
+    assert (spec.provider, spec.replicas, spec.threads.intra_op) == ("cpu", 1, "auto")
+    assert spec.resources.requests == {"cpu": "100m", "memory": "256Mi"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "want"),
+    [
+        ("builtin://hello", BuiltinModel("hello")),
+        ("pvc://models/llama", ClaimModel("models", "llama")),
+        ("pvc://my.models/a_b/int4.v1@2", ClaimModel("my.models", "a_b/int4.v1@2")),
+    ],
+    ids=["a model of the image", "a folder of a claim", "a folder in a folder"],
+)
+def test_a_uri_names_a_model(uri: str, want: object) -> None:
+    assert parse_model_uri(uri) == want
+
+
+BAD_URIS = {
+    "nothing": "",
+    "no scheme": "hello",
+    "another scheme": "http://example.com/x",
+    "no name": "builtin://",
+    "upper case": "builtin://Hello",
+    "a name that climbs": "builtin://../etc",
+    "a claim alone": "pvc://models",
+    "an empty path": "pvc://models/",
+    "an empty segment": "pvc://models//x",
+    "a path that climbs": "pvc://models/../x",
+    "a hidden folder": "pvc://models/.git",
+    "a blank": "pvc://models/a b",
+    "a line break at the end": "builtin://hello\n",
+    "a null byte": "builtin://hello\0",
+    "an emoji": "builtin://🦙",
+    "too long": "pvc://models/" + "a" * 600,
+}
+
+
+@pytest.mark.parametrize("uri", BAD_URIS.values(), ids=BAD_URIS.keys())
+def test_a_uri_without_a_form_is_refused(uri: str) -> None:
+    with pytest.raises(InvalidModel, match=r"spec\.model\.uri") as refused:
+        make_model(model={"uri": uri})
+    assert refused.value.reason == "InvalidSpec"
+    assert len(str(refused.value)) < 300
+
+
+BAD_SPECS: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown field": ({"adapters": []}, "spec.adapters"),
+    "threads beyond reason": ({"threads": {"intraOp": 1025}}, "spec.threads.intraOp"),
+    "threads as a truth": ({"threads": {"intraOp": True}}, "spec.threads.intraOp"),
+    "a default above the limit": ({"generation": {"maxTokens": 2, "maxTokensLimit": 1}}, "maxTokensLimit"),
+    "requests above limits": (
+        {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "2G"}}},
+        "spec.resources",
+    ),
+    "a quantity that is a truth": ({"resources": {"limits": {"cpu": True}}}, "spec.resources.limits.cpu"),
+    "a toleration of any value": ({"tolerations": [{"operator": "Exists", "value": "x"}]}, "spec.tolerations"),
+    "a window of half a byte": (
+        {"runtimeOptions": {"profilingLimits": {"maxBytes": "65536.5"}}},
+        "spec.runtimeOptions.profilingLimits.maxBytes",
+    ),
+    "a label that is a word for on": ({"runtimeOptions": {"enableProfiling": "on"}}, "spec.runtimeOptions"),
+}
+
+
+@pytest.mark.parametrize(("spec", "named"), BAD_SPECS.values(), ids=BAD_SPECS.keys())
+def test_a_bad_spec_names_its_field(spec: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidModel) as refused:
+        make_model(**spec)
+    assert named in str(refused.value)
+
+
+def test_a_name_that_no_service_can_have_is_refused() -> None:
+    body = {"metadata": {"name": "x" * 53, "namespace": "a"}, "spec": {"model": {"uri": "builtin://hello"}}}
+    with pytest.raises(InvalidModel, match=r"metadata\.name"):
+        GenAIModel.from_body(body)
+
+
+def test_many_problems_are_told_in_a_bounded_message() -> None:
+    with pytest.raises(InvalidModel, match="and 95 more") as refused:
+        make_model(**{f"field{number}": 1 for number in range(100)})
+    assert len(str(refused.value)) < 1000
+
+
+def test_metadata_can_be_read_of_an_object_whose_spec_is_nonsense() -> None:
+    metadata = ObjectMeta.from_body({"metadata": {"name": "x", "namespace": "y", "annotations": None}, "spec": 5})
+    assert metadata.key == "y/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [("100m", "0.1"), ("2", "2"), ("1.5", "1.5"), ("64Mi", str(64 * 1024**2)), ("1e3", "1000"), ("1E", str(10**18))],
+)
+def test_a_quantity_has_a_value(text: str, want: str) -> None:
+    assert str(parse_quantity(text).normalize().to_eng_string()) == str(
+        parse_quantity(want).normalize().to_eng_string()
+    )
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1 Gi", "Gi", "1KB", "1" * 40, "1\n", "١"])
+def test_other_texts_are_no_quantity(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a quantity"):
+        parse_quantity(text)
