@@ -1,6 +1,9 @@
 """How kopf is set up, and its credentials. Nothing of ours is configured here: that is `settings.py`."""
 
 import kopf
+from kopf._cogs.structs.bodies import RawBody
+from kopf._cogs.structs.ephemera import AnyMemo
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client.configuration import Configuration
 
 from genai_operator.constants import GROUP, KOPF_PREFIX, LABEL_MODEL
@@ -13,6 +16,7 @@ _CLIENT_TIMEOUT_SECONDS = 310
 _REQUEST_TIMEOUT_SECONDS = 30
 _CONNECT_TIMEOUT_SECONDS = 10
 _PAGE = 250
+_KOPF_WORKERS = 64
 
 
 def build_kopf_settings() -> kopf.OperatorSettings:
@@ -32,13 +36,34 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = _PAGE
     settings.networking.request_timeout = _REQUEST_TIMEOUT_SECONDS
     settings.networking.connect_timeout = _CONNECT_TIMEOUT_SECONDS
-    settings.queueing.idle_timeout = 1.0
+    # Workers per object are short-lived: our handlers only put keys on a queue.
+    settings.queueing.idle_timeout = 0.1
+    settings.queueing.worker_limit = _KOPF_WORKERS
     settings.process.ultimate_exiting_timeout = 10.0
     for resource in WATCHED:
         group, _, version = resource.api_version.rpartition("/")
         if group != GROUP:
             settings.watching.label_selectors[group, version, resource.plural] = LABEL_MODEL
     return settings
+
+
+class NoMemories(ResourceMemories):
+    """kopf without its notes about every object it saw: only stateful handlers read them, and there are none.
+
+    At a thousand models, which are five thousand watched objects, they would be a tenth of the process.
+    """
+
+    async def recall(
+        self,
+        raw_body: RawBody,
+        *,
+        noticed_by_listing: bool = False,
+        memobase: AnyMemo | None = None,
+        ephemeral: bool = False,
+    ) -> ResourceMemory:
+        """Fresh notes for this one event."""
+        del ephemeral  # always
+        return await super().recall(raw_body, noticed_by_listing=noticed_by_listing, memobase=memobase, ephemeral=True)
 
 
 async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:

@@ -6,7 +6,7 @@ from typing import Any
 import kopf
 import structlog
 
-from genai_operator.handlers.configuration import build_kopf_settings, connection_info
+from genai_operator.handlers.configuration import NoMemories, build_kopf_settings, connection_info
 from genai_operator.handlers.events import build_registry
 from genai_operator.handlers.http import serve_http
 from genai_operator.services.container import Container
@@ -56,6 +56,7 @@ async def _kopf(container: Container, stop: asyncio.Event) -> None:
     await kopf.operator(
         registry=build_registry(container.observe, login),
         settings=build_kopf_settings(),
+        memories=NoMemories(),
         stop_flag=stop,
         standalone=True,
         **scope,

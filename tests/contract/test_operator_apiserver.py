@@ -1,0 +1,293 @@
+"""The operator's own process against a real API server with the project's CRD: what a FakeKube cannot show.
+
+One control plane and one operator for the whole file; every test has its own namespace.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.control_ca import write_ca
+from support.control_plane import ControlPlane, control_plane
+
+Object = dict[str, Any]
+ROOT = Path(__file__).parents[2]
+GROUP = "genai-operator.io"
+SECONDS = 60.0
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass
+class Operator:
+    """The running process and how to start it again."""
+
+    plane: ControlPlane
+    authority: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(self.plane.kubeconfig),
+            "GENAI_OPERATOR_CA_DIR": str(self.authority),
+            "GENAI_OPERATOR_HEALTH_PORT": str(self.port),
+            "GENAI_OPERATOR_NAMESPACE": "default",
+            "GENAI_OPERATOR_IDENTITY": "contract",
+            "GENAI_OPERATOR_LEASE_SECONDS": "3",
+        }
+        with (self.plane.folder / "operator.log").open("ab") as log:
+            command = [sys.executable, "-m", "genai_operator"]
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+    def end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def log(self) -> list[Object]:
+        lines = (self.plane.folder / "operator.log").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+@dataclass
+class Team:
+    """A namespace, and kubectl in it."""
+
+    plane: ControlPlane
+    name: str
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+        return self.plane.kubectl(f"--namespace={self.name}", *arguments, stdin=stdin)
+
+    def model(self, name: str, annotations: dict[str, str] | None = None, **spec: Any) -> None:
+        named = {f"{GROUP}/{key}": value for key, value in (annotations or {}).items()}
+        body = {
+            "apiVersion": f"{GROUP}/v1alpha1",
+            "kind": "GenAIModel",
+            "metadata": {"name": name, "annotations": named},
+            "spec": {"model": {"uri": "builtin://hello"}, "replicas": 0, **spec},
+        }
+        self.kubectl("apply", "--filename=-", stdin=json.dumps(body))
+
+    def find(self, kind: str, name: str) -> Object | None:
+        text = self.kubectl("get", kind, name, "--ignore-not-found", "--output=json")
+        return dict(json.loads(text)) if text.strip() else None
+
+    def get(self, kind: str, name: str) -> Object:
+        found = self.find(kind, name)
+        assert found is not None, f"{kind} {name} is not there"
+        return found
+
+    def condition(self, name: str, kind: str) -> tuple[str, str]:
+        conditions = self.get("genaimodel", name).get("status", {}).get("conditions", [])
+        found = next((each for each in conditions if each["type"] == kind), {})
+        return found.get("status", ""), found.get("reason", "")
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not holds():
+            assert time.monotonic() < deadline, f"not within {SECONDS:.0f} s: {what}"
+            time.sleep(0.1)
+
+    def until_settled(self, name: str) -> None:
+        self.until(lambda: self.condition(name, "RuntimeOptionsApplied") == ("True", "NoPods"), f"{name} has a status")
+        self.until(lambda: self.condition(name, "Progressing") == ("False", "Complete"), f"{name} is complete")
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    with control_plane(tmp_path_factory.mktemp("plane")) as plane, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        running = Operator(plane, write_ca(plane.folder / "ca"), port)
+        running.start()  # before the CRD is there: it has to wait for it
+        for crd in sorted((ROOT / "crds").glob("*.yaml")):
+            plane.kubectl("apply", "--server-side", "--filename=-", stdin=crd.read_text())
+        try:
+            yield running
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                running.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def team(operator: Operator, request: pytest.FixtureRequest) -> Team:
+    name = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:60].rstrip("-").lower()
+    operator.plane.kubectl("create", "namespace", name)
+    return Team(operator.plane, name)
+
+
+def test_a_model_becomes_its_children_with_one_owner_and_no_finalizer(team: Team) -> None:
+    team.model("hello")
+    team.until_settled("hello")
+    body = team.get("genaimodel", "hello")
+    children = [
+        team.get(kind, name)
+        for kind, name in (
+            ("deployment", "hello"),
+            ("service", "hello"),
+            ("service", "hello-headless"),
+            ("serviceaccount", "hello-model"),
+            ("secret", "hello-control-tls"),
+        )
+    ]
+    for each in children:
+        assert [owner["uid"] for owner in each["metadata"]["ownerReferences"]] == [body["metadata"]["uid"]]
+        assert "finalizers" not in each["metadata"]
+    assert "finalizers" not in body["metadata"]
+    assert not [name for name in body["metadata"].get("annotations", {}) if "kopf" in name]
+    assert team.condition("hello", "Ready") == ("False", "ScaledToZero")
+
+
+def test_nothing_is_written_while_nothing_changes(team: Team) -> None:
+    team.model("hello")
+    team.until_settled("hello")
+    kinds = "genaimodel,deployment,service,serviceaccount,secret"
+
+    def versions() -> dict[str, str]:
+        items = json.loads(team.kubectl("get", kinds, "--output=json"))["items"]
+        return {item["kind"] + item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in items}
+
+    before = versions()
+    team.model("marker")  # when this one is done, whatever the first one still had to do is done as well
+    team.until_settled("marker")
+    after = versions()
+    assert {name: version for name, version in after.items() if "marker" not in name} == before
+
+
+def test_drift_and_deletions_are_repaired(team: Team) -> None:
+    team.model("hello")
+    team.until_settled("hello")
+    uid = team.get("service", "hello")["metadata"]["uid"]
+    team.kubectl("delete", "service", "hello")
+    team.kubectl("scale", "deployment", "hello", "--replicas=3")
+    team.kubectl("label", "serviceaccount", "hello-model", f"{GROUP}/model-", f"{GROUP}/x=y")
+    team.until(
+        lambda: (team.find("service", "hello") or {"metadata": {"uid": uid}})["metadata"]["uid"] != uid, "Service"
+    )
+    team.until(lambda: team.get("deployment", "hello")["spec"]["replicas"] == 0, "replicas")
+    team.until(
+        lambda: team.get("serviceaccount", "hello-model")["metadata"]["labels"].get(f"{GROUP}/model") == "hello",
+        "label",
+    )
+
+
+@pytest.mark.parametrize("kind", ["service", "secret"])
+def test_a_foreign_object_is_left_alone(team: Team, kind: str) -> None:
+    name = {"service": "hello", "secret": "hello-control-tls"}[kind]
+    if kind == "service":
+        team.kubectl("create", "service", "clusterip", name, "--tcp=80")
+    else:
+        team.kubectl("create", "secret", "generic", name, "--from-literal=a=b")
+    before = team.get(kind, name)
+    team.model("hello")
+    team.until(lambda: team.condition("hello", "Accepted") == ("False", "NameConflict"), "NameConflict")
+    assert team.get(kind, name) == before
+    assert team.find("deployment", "hello") is None
+    team.kubectl("delete", kind, name)
+    team.until(lambda: team.condition("hello", "Accepted") == ("True", "Accepted"), "Accepted")
+    team.until_settled("hello")
+
+
+def test_deleting_a_model_deletes_its_children_and_the_same_name_works_again(team: Team) -> None:
+    team.model("hello")
+    team.until_settled("hello")
+    uid = team.get("genaimodel", "hello")["metadata"]["uid"]
+    team.kubectl("delete", "genaimodel", "hello")
+    team.model("hello")
+    team.until(lambda: team.get("genaimodel", "hello")["metadata"]["uid"] != uid, "the new model")
+    team.until_settled("hello")
+    owner = team.get("deployment", "hello")["metadata"]["ownerReferences"][0]["uid"]
+    assert owner != uid
+    team.kubectl("delete", "genaimodel", "hello")
+    team.until(lambda: team.find("deployment", "hello") is None, "garbage collection")
+
+
+def test_a_bad_value_is_rejected_and_removing_it_is_enough(team: Team) -> None:
+    team.model("hello", annotations={"terminate-session": "../../x"})
+    team.until(lambda: team.condition("hello", "RuntimeOptionsApplied") == ("False", "Rejected"), "Rejected")
+    team.kubectl("annotate", "genaimodel", "hello", f"{GROUP}/terminate-session-")
+    team.until_settled("hello")
+
+
+def test_other_managers_conditions_and_requests_survive(team: Team) -> None:
+    team.model("hello")
+    team.until_settled("hello")
+    before = team.get("genaimodel", "hello")["status"]["runtimeOptions"]["revision"]
+    request = {"status": {"requestedRuntimeOptions": {"enableProfiling": "slow"}}}
+    team.kubectl(
+        "patch", "genaimodel", "hello", "--subresource=status", "--type=merge", f"--patch={json.dumps(request)}"
+    )
+
+    def answered() -> bool:
+        return bool(team.get("genaimodel", "hello")["status"]["runtimeOptions"]["revision"] != before)
+
+    team.until(answered, "a new revision")
+    team.until_settled("hello")
+    assert team.get("genaimodel", "hello")["status"]["requestedRuntimeOptions"] == {"enableProfiling": "slow"}
+
+
+def test_a_burst_of_edits_ends_in_the_last_one(team: Team) -> None:
+    team.model("hello")
+    for tokens in range(100, 120):
+        patch = json.dumps({"spec": {"generation": {"maxTokens": tokens}}})
+        team.kubectl("patch", "genaimodel", "hello", "--type=merge", f"--patch={patch}")
+
+    def value() -> str:
+        container = team.get("deployment", "hello")["spec"]["template"]["spec"]["containers"][0]
+        return str({each["name"]: each.get("value") for each in container["env"]}["GENAI_DEFAULT_MAX_TOKENS"])
+
+    team.until_settled("hello")
+    team.until(lambda: value() == "119", "the last edit")
+
+
+def test_health_and_metrics(operator: Operator, team: Team) -> None:
+    team.model("hello")
+    team.until_settled("hello")
+    assert json.loads(operator.get("/healthz")) == {"ok": True, "ailments": []}
+    metrics = operator.get("/metrics")
+    for name in ("workqueue_depth", "workqueue_adds_total", "controller_runtime_reconcile_total", "process_resident"):
+        assert name in metrics
+
+
+def test_a_killed_operator_catches_up_and_a_stopped_one_gives_its_lease_back(operator: Operator, team: Team) -> None:
+    team.model("hello")
+    team.until_settled("hello")
+    secret = team.get("secret", "hello-control-tls")["metadata"]["resourceVersion"]
+    operator.end(signal.SIGKILL)
+    team.kubectl("delete", "service", "hello")
+    team.model("late")
+    operator.start()
+    team.until_settled("late")
+    team.until(lambda: team.find("service", "hello") is not None, "the Service")
+    assert team.get("secret", "hello-control-tls")["metadata"]["resourceVersion"] == secret
+    assert operator.end(signal.SIGTERM) == 0
+    lease = json.loads(operator.plane.kubectl("get", "lease", "genai-operator", "--output=json"))
+    assert lease["spec"].get("holderIdentity", "") == ""
+    team.kubectl("delete", "genaimodel", "--all", "--wait", "--timeout=30s")  # no finalizer waits for the operator
+    operator.start()
+
+
+def test_the_log_is_json_without_errors(operator: Operator, team: Team) -> None:
+    team.model("hello")
+    team.until_settled("hello")
+    bad = [line for line in operator.log() if line["level"] in ("error", "critical")]
+    assert bad == []
