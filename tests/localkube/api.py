@@ -40,17 +40,17 @@ def node_ready(pki: Path, since: str) -> bool:
     found = get_object(pki, f"/api/v1/nodes/{places.NODE_NAME}") or {}
     conditions = found.get("status", {}).get("conditions", [])
     return any(
-        condition["type"] == "Ready" and condition["status"] == "True" and condition["lastHeartbeatTime"] >= since
+        condition["type"] == "Ready" and condition["status"] == "True" and condition["lastHeartbeatTime"] > since
         for condition in conditions
     )
 
 
 def pods_current(pki: Path, since: str) -> bool:
-    """Whether no pod is still called ready for a container that ran before `since`."""
+    """Whether no pod is still called ready for a container that was started before `since`, or in that same second:
+    nothing starts as soon as that after it."""
     found = get_object(pki, "/api/v1/pods")
     if found is None:
         return False
     statuses = [one for pod in found["items"] for one in pod.get("status", {}).get("containerStatuses", ())]
-    return not any(
-        status["ready"] and status["state"].get("running", {}).get("startedAt", since) < since for status in statuses
-    )
+    ready_since = [status["state"].get("running", {}).get("startedAt", since) for status in statuses if status["ready"]]
+    return all(started > since for started in ready_since)
