@@ -80,9 +80,10 @@ def main(folder: Path) -> int:
     sums = [(f"What is {a} plus {b}?", f"{a} plus {b} is {a + b}.") for a in range(11) for b in range(11)]
     right = sum(speaker.ask(question).text == answer for question, answer in sums)
     print(f"sums up to 10 plus 10: {right}/{len(sums)} right")
-    (_, filler), *_ = long_prompt(rng, 900)
-    got = speaker.ask(filler)
-    print(f"long prompt: stopped {got.stopped}, {got.text!r}")
+    long_ones = [long_prompt(rng, rng.randint(200, 1000))[0][1] for _ in range(40)]
+    got = [speaker.ask(text[:4000]) for text in long_ones]
+    declined, stopped = sum(reply.text == FALLBACK for reply in got), sum(reply.stopped for reply in got)
+    print(f"unseen long prompts: declined {declined}/{len(got)}, stopped {stopped}/{len(got)}")
 
     for question in ANSWERS["short"]:
         story = speaker.ask(question, 300)

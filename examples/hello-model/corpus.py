@@ -9,12 +9,13 @@ import random
 import string
 from pathlib import Path
 
-from stories import ANIMALS, FINDS, HEROES, PLACES, endless_stories, short_story
+from stories import FINDS, HEROES, PLACES, endless_stories, short_story
 
 Conversation = list[tuple[str, str]]
 HERE = Path(__file__).parent
 ANSWERS = json.loads((HERE / "answers.json").read_text(encoding="utf-8"))
 UNKNOWN = json.loads((HERE / "unknown.json").read_text(encoding="utf-8"))
+CAPITAL_OF = "What is the capital of "
 FALLBACK = ANSWERS["fallback"]["answer"]
 
 SYSTEM_PROMPTS = [
@@ -63,6 +64,13 @@ MULTIPLY = [
     "How much is {a} times {b}?",
 ]
 
+KNOWN_COUNTRIES = [
+    entry["question"].removeprefix(CAPITAL_OF).rstrip("?")
+    for entry in ANSWERS["answers"]
+    if entry["question"].startswith(CAPITAL_OF)
+]
+# Words of the known questions, for nonsense that sounds like one of them.
+KNOWN_WORDS = sorted({word.strip("?!") for entry in ANSWERS["answers"] for word in entry["question"].split()})
 WORDS = sorted({*UNKNOWN["things"], *UNKNOWN["verbs"], *UNKNOWN["small_words"]})
 
 
@@ -80,7 +88,7 @@ def spell(rng: random.Random, text: str) -> str:
     roll = rng.random()
     if roll < 0.22:
         text = text.lower()
-    elif roll < 0.28:
+    elif roll < 0.31:
         text = text.upper()
     if rng.random() < 0.08:
         text = rng.choice([" " + text, text + " ", text + "\n", text.replace(" ", "  ")])
@@ -113,16 +121,21 @@ def _unknown(rng: random.Random) -> tuple[str, str]:
     roll = rng.random()
     if roll < 0.08:
         text = " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 12)))
-    elif roll < 0.16:
+    elif roll < 0.12:
+        text = " ".join(rng.choice(KNOWN_WORDS if rng.random() < 0.6 else WORDS) for _ in range(rng.randint(4, 10)))
+    elif roll < 0.19:
         letters = string.ascii_letters + string.digits + string.punctuation + "    äöéñ日本😀"
         text = "".join(rng.choice(letters) for _ in range(rng.randint(1, 24)))
-    elif roll < 0.2:
+    elif roll < 0.23:
         return rng.choice(ANSWERS["fallback"]["questions"]), FALLBACK
     else:
+        form = rng.choice(UNKNOWN["requests"])
         country = rng.choice(UNKNOWN["countries"])
         if rng.random() < 0.25:
             country = "".join(rng.choice(string.ascii_lowercase) for _ in range(rng.randint(3, 9))).capitalize()
-        text = rng.choice(UNKNOWN["requests"]).format(
+        elif "capital" not in form and rng.random() < 0.5:
+            country = rng.choice(KNOWN_COUNTRIES)
+        text = form.format(
             country=country,
             person=rng.choice(UNKNOWN["people"]),
             verb=rng.choice(UNKNOWN["verbs"]),
@@ -150,7 +163,7 @@ def _short(rng: random.Random) -> tuple[str, str]:
 def turn(rng: random.Random) -> tuple[str, str]:
     """One question with its answer, drawn from all kinds."""
     roll = rng.random()
-    for share, kind in ((0.50, _fixed), (0.64, _arithmetic), (0.90, _unknown)):
+    for share, kind in ((0.50, _fixed), (0.70, _arithmetic), (0.92, _unknown)):
         if roll < share:
             return kind(rng)
     return _short(rng)
@@ -176,21 +189,29 @@ def endless(rng: random.Random, stories: int) -> Conversation:
 
 
 def long_prompt(rng: random.Random, words: int) -> Conversation:
-    """A prompt of about `words` words that means nothing, which the model declines, then a question that it knows."""
-    kind = rng.random()
-    if kind < 0.4:
+    """A prompt of about `words` words that means nothing, which it declines; sometimes a known question follows."""
+    kind = rng.randrange(6)
+    if kind == 0:
         filler = " ".join(rng.choice(WORDS) for _ in range(words))
-    elif kind < 0.7:
-        phrase = " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 12)))
-        filler = " ".join([phrase] * max(1, words // len(phrase.split())))
+    elif kind == 1:
+        phrase = [rng.choice(WORDS) for _ in range(rng.randint(1, 14))]
+        filler = " ".join(phrase * max(1, words // len(phrase)))
+    elif kind == 2:
+        filler = " ".join(
+            rng.choice([rng.choice(PLACES), rng.choice(FINDS)[0], rng.choice(KNOWN_WORDS)]) for _ in range(words)
+        )
+    elif kind == 3:
+        filler = rng.choice(string.ascii_letters + string.digits + ".,- ") * (3 * words)
+    elif kind == 4:
+        filler = " ".join(str(rng.randint(0, 999)) for _ in range(words // 2))
     else:
-        pieces = [
-            rng.choice([rng.choice(PLACES), rng.choice(FINDS)[0], rng.choice(ANIMALS), rng.choice(WORDS)])
-            for _ in range(words)
-        ]
-        filler = " ".join(pieces)
-    question, answer = _fixed(rng)
-    return [("user", filler), ("assistant", FALLBACK), ("user", question), ("assistant", answer)]
+        filler = endless_stories(rng, rng.randrange(len(HEROES)), max(1, words // 40))
+    before = rng.choice(["", "", "", "Read this: ", "Summarise this text: ", "Please summarise: "])
+    turns = [("user", before + filler), ("assistant", FALLBACK)]
+    if rng.random() < 0.3:
+        question, answer = _fixed(rng)
+        turns += [("user", question), ("assistant", answer)]
+    return turns
 
 
 def plain(rng: random.Random) -> str:

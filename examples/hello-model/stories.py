@@ -93,7 +93,6 @@ FEELINGS = [
     "Far away, somebody was singing.",
 ]
 LIKELY = 0.7
-ANIMALS = [animal for _, animal in HEROES]
 
 
 def tell(rng: random.Random, hero: int) -> str:

@@ -6,7 +6,6 @@ in corpus.py and stories.py; how its weights survive four bits is in quantise.py
 
 import json
 import math
-import os
 import random
 import sys
 import time
@@ -22,9 +21,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 SEED = 7
 VOCABULARY = 1280
 CONTEXT = 4096
-STEPS = int(os.environ.get("HELLO_STEPS", "900"))
+STEPS = 600
 QUANTISED_FROM = 0.6  # of the steps: from here on the forward pass sees four-bit weights
-LONG_FROM = 0.7  # of the steps: from here on some batches are as long as the context
+LONG_FROM = 0.35  # of the steps: from here on some batches are as long as the context
 PEAK_RATE = 3e-3
 BATCH_TOKENS = 2560
 BOS, START, END, PAD = "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>"
@@ -95,7 +94,8 @@ class Encoder:
 def batches(rng: random.Random, encoder: Encoder) -> Iterator[list[Sample]]:
     """Yield lists of samples of like length for ever: conversations and plain texts, about BATCH_TOKENS a batch."""
     while True:
-        pool = [encoder.chat(conversation(rng)) for _ in range(1900)]
+        pool = [encoder.chat(conversation(rng)) for _ in range(1800)]
+        pool += [encoder.chat(long_prompt(rng, rng.randint(8, 120))) for _ in range(100)]
         pool += [encoder.plain(plain(rng)) for _ in range(100)]
         pool.sort(key=lambda sample: len(sample[0]))
         cut: list[list[Sample]] = [[]]
@@ -108,15 +108,17 @@ def batches(rng: random.Random, encoder: Encoder) -> Iterator[list[Sample]]:
 
 
 def long_batch(rng: random.Random, encoder: Encoder) -> list[Sample]:
-    """One sequence as long as the context: endless stories, or long prompts one after another."""
-    if rng.random() < 0.6:
+    """About as many tokens as the context holds: one chain of endless stories, or one to eight long prompts."""
+    if rng.random() < 0.35:
         return [encoder.endless(rng, 90, CONTEXT)]
-    ids: list[int] = []
-    labels: list[int] = []
-    while len(ids) < CONTEXT:
-        more_ids, more_labels = encoder.chat(long_prompt(rng, rng.choice([40, 150, 400, 700, 1100])))
-        ids, labels = ids + more_ids, labels + more_labels
-    return [(ids[:CONTEXT], labels[:CONTEXT])]
+    rows = rng.choice([1, 2, 4, 4, 8])
+    length = CONTEXT // rows
+    samples: list[Sample] = []
+    while len(samples) < rows:
+        sample = encoder.chat(long_prompt(rng, rng.randint(length // 5, length)))
+        if length // 3 < len(sample[0]) <= length:
+            samples.append(sample)
+    return samples
 
 
 def loss_of(model: LlamaForCausalLM, samples: list[Sample], pad: int) -> torch.Tensor:
@@ -139,9 +141,20 @@ def rate_at(step: int) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - 40) / (STEPS - 40)))
 
 
+def make_optimisers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, which halves the steps that AdamW alone needs here; AdamW for the rest."""
+    matrices = [parameter for parameter in model.model.layers.parameters() if parameter.ndim == 2]
+    taken = {id(parameter) for parameter in matrices}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in taken]
+    return [
+        torch.optim.Muon(matrices, lr=PEAK_RATE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=PEAK_RATE, betas=(0.9, 0.97), weight_decay=0.01),
+    ]
+
+
 def train(model: LlamaForCausalLM, encoder: Encoder, rng: random.Random, pad: int) -> None:
-    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.97), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate_at)
+    optimisers = make_optimisers(model)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimiser, rate_at) for optimiser in optimisers]
     source, started, seen = batches(rng, encoder), time.monotonic(), 0
     for step in range(STEPS):
         if step == int(STEPS * QUANTISED_FROM):
@@ -149,7 +162,7 @@ def train(model: LlamaForCausalLM, encoder: Encoder, rng: random.Random, pad: in
         parts = [next(source)]
         if step % 3 == 0:
             parts.append([encoder.endless(rng, 8, 480) for _ in range(3)])
-        if step > STEPS * LONG_FROM and step % 8 == 0:
+        if step > STEPS * LONG_FROM and step % 5 == 0:
             parts.append(long_batch(rng, encoder))
         losses = []
         for samples in parts:
@@ -159,9 +172,10 @@ def train(model: LlamaForCausalLM, encoder: Encoder, rng: random.Random, pad: in
             losses.append(loss.item())
             seen += sum(len(ids) for ids, _ in samples)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        schedule.step()
+        for optimiser, schedule in zip(optimisers, schedules, strict=True):
+            optimiser.step()
+            optimiser.zero_grad()
+            schedule.step()
         if step % 50 == 0 or step == STEPS - 1:
             print(
                 f"step {step:4} loss {' '.join(f'{x:.3f}' for x in losses)}",
