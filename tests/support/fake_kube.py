@@ -22,7 +22,7 @@ class FakeKube:
         self.writes: list[tuple[str, str, str]] = []  # (verb, kind, name)
         self.watchers: list[Watcher] = []
         self.failures: dict[tuple[str, str], ClusterError] = {}  # (verb, kind) -> raised instead
-        self._owned: dict[tuple[str, str, str], dict[str, set[str]]] = {}
+        self._owned: dict[tuple[str, str, str], dict[str, set[tuple[str, ...]]]] = {}
         self._versions = count(100)
         self._uids = count(1)
 
@@ -59,7 +59,7 @@ class FakeKube:
             raise ClusterConflict(f"{kind} {metadata['name']} has other managers")
         result = copy.deepcopy(stored)
         others = {path for other, paths in owners.items() if other != manager for path in paths}
-        for path in owners.get(manager, set()) - fields.keys() - others:
+        for path in owners.get(manager, set()) - set(fields) - others:
             _remove(result, path)
         for path, value in fields.items():
             _set(result, path, value)

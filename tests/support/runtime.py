@@ -201,11 +201,11 @@ class Front:
         self.genai = inference_pb2_grpc.GenAIServiceStub(self.channel)
         self.control = control_pb2_grpc.ControlServiceStub(self.control_channel)
 
-    async def until(self, state: "inference_pb2.ServingState") -> None:
+    async def until(self, state: "inference_pb2.ServingState.ValueType") -> None:
         """Wait for a serving state."""
 
         async def reached() -> bool:
-            return (await self.genai.GetModel(inference_pb2.GetModelRequest())).state == state
+            return bool((await self.genai.GetModel(inference_pb2.GetModelRequest())).state == state)
 
         await eventually(reached)
 
