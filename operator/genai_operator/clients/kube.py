@@ -31,6 +31,8 @@ Object = dict[str, Any]
 _loaders: Any = kube_config  # carries no types
 
 USER_AGENT = "genai-operator"
+# Each TLS connection costs memory; more than the machine has cores for brings nothing.
+_CONNECTIONS = 24
 _MESSAGE_LIMIT = 1000
 
 
@@ -88,6 +90,11 @@ def resource_of(manifest: Mapping[str, Any]) -> Resource:
         raise ClusterRejected(f"{key[1]} of {key[0]} is not a kind this operator handles") from None
 
 
+def child_resource(kind: str) -> Resource:
+    """The resource of one of the kinds that models have as children; their names are unique among ours."""
+    return next(each for each in _BY_KIND.values() if each.kind == kind)
+
+
 async def load_configuration() -> Configuration:
     """Credentials of the pod's service account, else of the kubeconfig (`$KUBECONFIG` or `~/.kube/config`).
 
@@ -111,6 +118,7 @@ class KubeClient:
 
     def __init__(self, configuration: Configuration, *, timeout_seconds: float = 30.0) -> None:
         self.configuration = configuration
+        configuration.connection_pool_maxsize = _CONNECTIONS
         self._rest: Any = RESTClientObject(configuration)  # its methods carry no types
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
 
