@@ -90,6 +90,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a node's label that none can have": ({"nodeSelector": {"a b": "c"}}, "spec.nodeSelector"),
     "a node's label with a bad value": ({"nodeSelector": {"disk": "s s d"}}, "spec.nodeSelector.disk"),
     "a resource with a blank": ({"resources": {"limits": {"c pu": "1"}}}, "spec.resources.limits"),
+    "a toleration of no key": ({"tolerations": [{"value": "x"}]}, "spec.tolerations[0]"),
+    "a toleration that ends": ({"tolerations": [{"key": "a", "tolerationSeconds": 5}]}, "spec.tolerations[0]"),
+    "a claim that no claim is called": ({"model": {"uri": "pvc://a..b/x"}}, "spec.model.uri"),
     "an image with a space": ({"image": "not an image"}, "spec.image"),
     "a field of a later version": ({"adapters": []}, "spec.adapters"),
 }

@@ -12,6 +12,7 @@ class ApiModel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
-def cel(rule: str, message: str) -> dict[str, Any]:
-    """One CEL validation, for `json_schema_extra`; the API server shows `message` with the field's path."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message}]}
+def cel(rule: str, message: str, *more: tuple[str, str]) -> dict[str, Any]:
+    """CEL validations, for `json_schema_extra`; the API server shows the message with the field's path."""
+    rules = ((rule, message), *more)
+    return {"x-kubernetes-validations": [{"rule": each, "message": said} for each, said in rules]}

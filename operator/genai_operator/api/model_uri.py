@@ -6,7 +6,8 @@ from dataclasses import dataclass
 MAX_LENGTH = 512
 
 _NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_CLAIM = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_CLAIM = rf"{_LABEL}(\.{_LABEL})*"
 # No segment starts with a dot: neither `..` nor a hidden folder can be named. The length is bounded by MAX_LENGTH:
 # RE2 refuses large counted repetitions.
 _PATH = r"(/[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)+"

@@ -44,13 +44,20 @@ class Resources(ApiModel):
         return self
 
 
+_EXISTS_HAS_NO_VALUE = "a toleration with operator Exists has no value"
+_ALL_KEYS_EXIST = "a toleration without a key needs operator Exists"
+_SECONDS_EVICT = "tolerationSeconds needs effect NoExecute"
+
+
 class Toleration(ApiModel):
     """As in a pod."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
             "!has(self.value) || !has(self.operator) || self.operator != 'Exists'",
-            "a toleration with operator Exists has no value",
+            _EXISTS_HAS_NO_VALUE,
+            ("has(self.key) || (has(self.operator) && self.operator == 'Exists')", _ALL_KEYS_EXIST),
+            ("!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')", _SECONDS_EVICT),
         )
     )
 
@@ -61,9 +68,13 @@ class Toleration(ApiModel):
     toleration_seconds: StrictInt | None = Field(default=None, ge=0, le=31_536_000)
 
     @model_validator(mode="after")
-    def _exists_has_no_value(self) -> Self:
-        if self.operator == "Exists" and self.value:
-            raise ValueError("a toleration with operator Exists has no value")
+    def _consistent(self) -> Self:
+        if self.operator == "Exists" and self.value is not None:
+            raise ValueError(_EXISTS_HAS_NO_VALUE)
+        if self.key is None and self.operator != "Exists":
+            raise ValueError(_ALL_KEYS_EXIST)
+        if self.toleration_seconds is not None and self.effect != "NoExecute":
+            raise ValueError(_SECONDS_EVICT)
         return self
 
 

@@ -42,6 +42,7 @@ BAD_URIS = {
     "an empty segment": "pvc://models//x",
     "a path that climbs": "pvc://models/../x",
     "a hidden folder": "pvc://models/.git",
+    "a claim that no claim is called": "pvc://a..b/x",
     "a blank": "pvc://models/a b",
     "a line break at the end": "builtin://hello\n",
     "a null byte": "builtin://hello\0",
@@ -69,6 +70,11 @@ BAD_SPECS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a quantity that is a truth": ({"resources": {"limits": {"cpu": True}}}, "spec.resources.limits.cpu"),
     "a toleration of any value": ({"tolerations": [{"operator": "Exists", "value": "x"}]}, "spec.tolerations"),
+    "a toleration of any key": ({"tolerations": [{"value": "x"}]}, "without a key"),
+    "a toleration that ends and never evicts": (
+        {"tolerations": [{"key": "a", "tolerationSeconds": 5}]},
+        "NoExecute",
+    ),
     "a window of half a byte": (
         {"runtimeOptions": {"profilingLimits": {"maxBytes": "65536.5"}}},
         "spec.runtimeOptions.profilingLimits.maxBytes",
@@ -92,7 +98,7 @@ def test_a_name_that_no_service_can_have_is_refused() -> None:
 
 def test_many_problems_are_told_in_a_bounded_message() -> None:
     with pytest.raises(InvalidModel, match="and 95 more") as refused:
-        make_model(**{f"field{number}": 1 for number in range(100)})
+        make_model(**dict.fromkeys([f"field{number}" for number in range(100)]))
     assert len(str(refused.value)) < 1000
 
 
