@@ -20,6 +20,18 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from localkube import places
 
 LIFETIME = datetime.timedelta(days=365)
+# From 3.13 on Python refuses an authority that does not say what it is for, and a certificate that does not name it.
+_CA_USAGE = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,8 @@ def create(folder: Path) -> None:
     authority = (
         _builder(name, name, key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_CA_USAGE, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     _write(folder / "ca.crt", authority.public_bytes(serialization.Encoding.PEM))
@@ -122,6 +136,10 @@ def kubeconfig(folder: Path, user: str) -> str:
     )
 
 
+def _issuer_key(signer: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+
+
 def _issue(
     identity: Identity, key: ec.EllipticCurvePrivateKey, authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey
 ) -> bytes:
@@ -135,6 +153,7 @@ def _issue(
         _builder(x509.Name(attributes), authority.subject, key)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(_issuer_key(signer), critical=False)
         .sign(signer, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM)
