@@ -158,7 +158,7 @@ async def test_a_client_that_disconnects_ends_its_generation(tmp_path: Path) -> 
 async def test_a_deadline_reaches_the_engine_and_has_its_finish(tmp_path: Path) -> None:
     async with running_front(tmp_path) as front:
         front.engine.hold = True
-        responses, error = await collect(front.genai.Chat(chat(request_id="r"), timeout=1.0))
+        responses, error = await collect(front.genai.Chat(chat(request_id="r"), timeout=5.0))
         assert front.engine.cancelled == [("r", FinishReason.DEADLINE)]
     assert error is not None
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
