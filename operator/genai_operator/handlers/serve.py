@@ -53,11 +53,14 @@ async def _kopf(container: Container, stop: asyncio.Event) -> None:
     scope: dict[str, Any] = (
         {"namespaces": container.settings.namespaces} if container.settings.namespaces else {"clusterwide": True}
     )
+    kopf_identity: Any = container.settings.identity  # its type is not public
     await kopf.operator(
         registry=build_registry(container.observe, login),
         settings=build_kopf_settings(),
         memories=NoMemories(),
         stop_flag=stop,
+        # kopf would ask for the name of the process's user, which an image need not have.
+        identity=kopf_identity,
         standalone=True,
         **scope,
     )
