@@ -27,7 +27,7 @@ from genai_runtime.front.tokenizer import Detokenizer
 from genai_runtime.front.validation import Call, check_request_id
 from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens
 
-# A stream ends this long (a tenth of its time at most) before its client's deadline, so that its last message still arrives.
+# A stream ends this long before its client's deadline (a tenth of its time at most): its last message still arrives.
 _DEADLINE_MARGIN = 0.25
 # How long the engine may take to end a request that it was told to end; then the front ends it alone.
 _END_PATIENCE = 2.0
