@@ -7,13 +7,16 @@ import structlog
 from pydantic import ValidationError
 
 from genai_operator.errors import OperatorError
-from genai_operator.handlers.serve import serve
+from genai_operator.lean import keep_lean
 from genai_operator.logs import configure_logging
 from genai_operator.settings import OperatorSettings
 
 
 def main() -> None:
     """The console script."""
+    keep_lean()
+    from genai_operator.handlers.serve import serve  # only now: it imports kopf and the Kubernetes client
+
     try:
         settings = OperatorSettings()
     except ValidationError as error:

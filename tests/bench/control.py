@@ -223,7 +223,9 @@ async def measure(
             group.create_task(api.watch(MODEL, model_mark)),
         ]
         await asyncio.sleep(1.0)
+        busy = sum(process.cpu_times()[:2])
         run["edit_to_child_ms"] = await edits(api, names, arguments.edits)
+        run["operator_cpu_ms_per_edit"] = (sum(process.cpu_times()[:2]) - busy) / arguments.edits * 1000
         await settle(api)
         run["annotation_to_handler_ms"] = await annotations(api, names, min(arguments.edits, arguments.models))
         for watch in watches:

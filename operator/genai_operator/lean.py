@@ -1,0 +1,36 @@
+"""Keeps the process small: called once, before kopf and the Kubernetes client are imported. No behaviour depends on it.
+
+`import kubernetes.aio` runs the package's own `__init__`, which imports the whole synchronous client, and kopf imports
+that as well if it finds it. Nobody here uses it, and it is a tenth of the process.
+"""
+
+import ctypes
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec
+
+# mallopt(3). Large pieces are mapped one by one and so given back: listings and TLS buffers leave no holes.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_KIB = 1024
+
+
+def keep_lean() -> None:
+    """Does nothing where it cannot: after the import, or with another C library."""
+    _skip_synchronous_client()
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in ((_TRIM_THRESHOLD, 64 * _KIB), (_MMAP_THRESHOLD, 64 * _KIB), (_ARENA_MAX, 1)):
+            mallopt(option, value)
+
+
+def _skip_synchronous_client() -> None:
+    if "kubernetes" in sys.modules:
+        return
+    found = importlib.util.find_spec("kubernetes")
+    if found is None or found.submodule_search_locations is None:
+        return
+    package = importlib.util.module_from_spec(ModuleSpec("kubernetes", None, is_package=True))
+    package.__path__ = list(found.submodule_search_locations)
+    sys.modules["kubernetes"] = package
+    # kopf takes an ImportError for "not installed".
+    sys.modules["kubernetes.client"] = None  # type: ignore[assignment]  # how Python spells "do not import"
