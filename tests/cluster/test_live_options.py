@@ -73,7 +73,7 @@ def test_a_bad_value_does_not_undo_what_holds(shared_model: ModelAccess) -> None
 
 def test_halt_ends_a_generation_and_serving_needs_no_reload(shared_model: ModelAccess, client: ClientPod) -> None:
     before = incarnation(shared_model)
-    story = client.start("ask", shared_model.address, text="Tell me an endless story.", max_tokens=1000)
+    story = client.start("ask", shared_model.address, text="Tell me an endless story.", max_tokens=4000)
     story.wait_for("chunk")
     shared_model.annotate("terminate-session", "1")
     lines = story.finish()

@@ -117,8 +117,7 @@ class LiveCluster:
 
     def metrics(self, pod: str, namespace: str, port: int) -> str:
         """A pod's Prometheus page, through the API server."""
-        path = f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics"
-        return str(self.api.client.call_api(path, "GET", response_type="str", auth_settings=["BearerToken"])[0])
+        return self.kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics")
 
     # -- programs ----------------------------------------------------------------------------------------------------
 
