@@ -1,7 +1,8 @@
 """The live options that this pod has applied, and how new ones are: terminate first, then the profiling window.
 
 Level-triggered: what is wanted is compared with what was applied, so the same options again change nothing, and a
-window that ended by its caps does not open again. No gRPC here (`control.py`).
+window that ended by its caps does not open again. A window asked for while the model is loading opens when the pod
+begins to serve. No gRPC here (`control.py`).
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from genai_runtime.errors import InvalidRequest
+from genai_runtime.errors import InvalidRequest, RuntimeServerError
 from genai_runtime.front.ports import EngineLink, Profiles, WantedWindow
 from genai_runtime.front.state import StateHolder
 from genai_runtime.profiling.record import LABEL
@@ -39,6 +40,7 @@ class RuntimeOptions:
     revision: str = ""
     applied: Options = field(default_factory=Options)
     received: asyncio.Event = field(default_factory=asyncio.Event)  # set by the first Set
+    _serving: bool = False
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def set(self, revision: str, wanted: Options) -> None:
@@ -50,6 +52,21 @@ class RuntimeOptions:
             await self._apply_profiling(wanted.profiling)
             self.revision = revision
         self.received.set()
+
+    async def begin_serving(self) -> None:
+        """Open the window that was asked for before there was an engine to open it on."""
+        async with self._turn:
+            self._serving = True
+            wanted = self.applied.profiling
+            if wanted is None:
+                return
+            self.applied = Options(self.applied.terminate_session)
+            try:
+                await self._apply_profiling(wanted)
+            except RuntimeServerError as error:
+                # Without a revision the operator's next word is taken as a new one.
+                self.revision = ""
+                _log.error("the window asked for during the start cannot be opened", reason=error.message)
 
     def _apply_terminate(self, terminate: bool) -> None:
         if TERMINATE_SESSION in self.unsupported or terminate == self.applied.terminate_session:
@@ -65,10 +82,11 @@ class RuntimeOptions:
     async def _apply_profiling(self, wanted: WantedWindow | None) -> None:
         if ENABLE_PROFILING in self.unsupported or wanted == self.applied.profiling:
             return
-        if wanted is None:
-            await self.profiles.close("disabled")
-        else:
-            await self.profiles.open(wanted)
+        if self._serving:
+            if wanted is None:
+                await self.profiles.close("disabled")
+            else:
+                await self.profiles.open(wanted)
         self.applied = Options(self.applied.terminate_session, wanted)
         _log.info("runtime option applied", option=ENABLE_PROFILING, value=wanted.label if wanted else 0)
 

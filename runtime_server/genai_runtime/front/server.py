@@ -118,6 +118,7 @@ class RuntimeServer:
         if self._settings.options_wait_seconds:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._options.received.wait(), self._settings.options_wait_seconds)
+        await self._options.begin_serving()
         self.state.update(warmed_up=True)
 
     async def _warm_up(self) -> WarmupResult:

@@ -12,8 +12,42 @@ from support.runtime import RecordedProfiles, ScriptedEngine
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> RuntimeOptions:
+def starting(tmp_path: Path) -> RuntimeOptions:
     return RuntimeOptions(ScriptedEngine(), RecordedProfiles(tmp_path), StateHolder())
+
+
+@pytest.fixture
+async def options(starting: RuntimeOptions) -> RuntimeOptions:
+    await starting.begin_serving()
+    return starting
+
+
+async def test_a_window_asked_for_during_the_start_opens_when_the_pod_serves(starting: RuntimeOptions) -> None:
+    await starting.set("r", Options(profiling=WantedWindow("a")))
+    assert starting.profiles.calls == []  # type: ignore[attr-defined]
+    assert starting.revision == "r"
+    await starting.begin_serving()
+    await starting.set("r", Options(profiling=WantedWindow("a")))
+    assert starting.profiles.calls == ["open a"]  # type: ignore[attr-defined]
+
+
+async def test_a_window_taken_back_during_the_start_never_opens(starting: RuntimeOptions) -> None:
+    await starting.set("r", Options(profiling=WantedWindow("a")))
+    await starting.set("s", Options())
+    await starting.begin_serving()
+    assert starting.profiles.calls == []  # type: ignore[attr-defined]
+    assert starting.applied == Options()
+
+
+async def test_a_window_that_cannot_open_after_the_start_is_asked_for_again(starting: RuntimeOptions) -> None:
+    async def fail(wanted: WantedWindow) -> None:
+        raise EngineFailure("there is no engine")
+
+    starting.profiles.open = fail  # type: ignore[method-assign]
+    await starting.set("r", Options(profiling=WantedWindow("a")))
+    await starting.begin_serving()
+    assert starting.revision == ""
+    assert starting.applied == Options()
 
 
 async def test_a_halt_comes_before_a_window(options: RuntimeOptions) -> None:
