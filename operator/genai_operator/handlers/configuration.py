@@ -7,6 +7,7 @@ from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client.configuration import Configuration
 
 from genai_operator.constants import GROUP, KOPF_PREFIX, LABEL_MODEL
+from genai_operator.handlers.storage import NoDiffBase, NoProgress
 from genai_operator.services.resync import WATCHED
 
 # Bookmarks come every 60 s: a stream that is silent for longer is dead.
@@ -24,8 +25,8 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     # Not used, as there are no stateful handlers; if one slips in, it must not touch the users' prefix.
     settings.persistence.finalizer = f"{KOPF_PREFIX}/finalizer"
-    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=KOPF_PREFIX)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=KOPF_PREFIX)
+    settings.persistence.progress_storage = NoProgress()
+    settings.persistence.diffbase_storage = NoDiffBase()
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
