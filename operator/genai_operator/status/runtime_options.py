@@ -62,9 +62,13 @@ def _one_pod(
         return PodRuntimeOptions(name=pod.name, state=pending, message=message)
     if answer.state == PodOptionsState.UNREACHABLE and not pod.ready:
         return PodRuntimeOptions(name=pod.name, state=pending, message="the pod is starting")
-    return PodRuntimeOptions(
+    said = PodRuntimeOptions(
         name=pod.name, state=answer.state.value, message=bounded(answer.message), at=answer.at or None
     )
+    before = told.get(pod.name)
+    # An operator that has just started asks again: what the pod acknowledged before, it has had since then.
+    same = before is not None and (before.state, before.message) == (said.state, said.message)
+    return before if before is not None and same else said
 
 
 def _told_before(status: Mapping[str, Any], revision: str) -> dict[str, PodRuntimeOptions]:

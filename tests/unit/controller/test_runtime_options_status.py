@@ -132,6 +132,12 @@ def test_a_restarted_operator_repeats_what_pods_acknowledged() -> None:
     assert told(model, observe(POD, now=LATER)) == first
 
 
+def test_a_restarted_operator_that_asked_again_keeps_the_time() -> None:
+    first = told(MODEL, observe(POD, answers=answers(MODEL, POD)))
+    model = make_model({"terminate-session": "1"}, status=first)
+    assert told(model, observe(POD, answers=answers(MODEL, POD, at=LATER), now=LATER)) == first
+
+
 def test_an_old_acknowledgement_is_not_repeated_for_other_options() -> None:
     first = told(MODEL, observe(POD, answers=answers(MODEL, POD)))
     model = make_model({"terminate-session": "0"}, status=first)
