@@ -35,6 +35,31 @@ def test_three_replicas_acknowledge_and_a_new_pod_comes_back_halted(apply_model:
     assert set(states(model).values()) == {"SERVING"}
 
 
+def test_scaling_up_in_a_window_gives_the_new_pod_its_own(
+    apply_model: Callable[..., ModelAccess], client: ClientPod
+) -> None:
+    model = apply_model(resources=SMALL, runtimeOptions={"profilingLimits": {"maxRuns": 10, "maxSeconds": 300}})
+    model.wait_ready()
+    model.annotate("enable-profiling", "growing")
+    model.wait_applied()
+    (first,) = names(model)
+    (window,) = model.profiles(first, "growing")
+    assert window["state"] == "OPEN"
+    model.patch_spec(replicas=2)
+    model.wait_ready(2)
+    model.wait_applied(2)
+    (second,) = names(model) - {first}
+    (own,) = model.profiles(second, "growing")
+    assert own["openedUnixMs"] > window["openedUnixMs"]
+    (still,) = model.profiles(first, "growing")
+    assert (still["id"], still["state"]) == (window["id"], "OPEN")
+    # Each pod's window ends by its own caps.
+    for pod in model.pods():
+        client.ask(f"{pod['status']['podIP']}:9000", text="Tell me an endless story.", max_tokens=40)
+        profile = model.wait_profile(pod["metadata"]["name"], "growing")
+        assert (profile["state"], profile["closeReason"], profile["runs"]) == ("COMPLETE", "max_runs", 10)
+
+
 def names(model: ModelAccess) -> set[str]:
     return {pod["metadata"]["name"] for pod in model.pods()}
 

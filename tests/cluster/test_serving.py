@@ -1,5 +1,6 @@
 """A model's children, what the operator does about changes by others, and what it does not write."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -98,8 +99,7 @@ def test_a_changed_child_is_put_right(shared_model: ModelAccess) -> None:
 
 def test_a_restarted_operator_writes_nothing_when_nothing_changed(shared_model: ModelAccess) -> None:
     shared_model.wait_ready()
-    wait_until("nothing in motion", lambda: stable(shared_model), 30)
-    before = versions(shared_model)
+    before, status = settled(shared_model), shared_model.status()
     # A new operator has seen nothing yet: it reconciles every model.
     release.restart(shared_model.cluster)
     # A model that is made now is behind all others in the operator's queue.
@@ -107,13 +107,22 @@ def test_a_restarted_operator_writes_nothing_when_nothing_changed(shared_model: 
     cluster.create(genai_model("last", namespace, replicas=0))
     ModelAccess(cluster, "last", namespace).wait_condition("Accepted", "True")
     cluster.delete("GenAIModel", "last", namespace)
+    assert shared_model.status() == status
     assert versions(shared_model) == before
 
 
-def stable(model: ModelAccess) -> bool:
-    first = versions(model)
-    wait_until("a later look", lambda: True, 1)
-    return versions(model) == first
+def settled(model: ModelAccess) -> dict[str, str]:
+    """The versions, once nobody has written for two seconds."""
+    seen: list[tuple[float, dict[str, str]]] = []
+
+    def same_for_long() -> bool:
+        now = versions(model)
+        if not seen or seen[-1][1] != now:
+            seen.append((time.monotonic(), now))
+        return time.monotonic() - seen[-1][0] > 2
+
+    wait_until("nothing in motion", same_for_long, 30)
+    return seen[-1][1]
 
 
 def test_scale_subresource_and_disruption_budget(apply_model: Callable[..., ModelAccess]) -> None:

@@ -32,10 +32,13 @@ def scale(cluster: LiveCluster, replicas: int) -> None:
 
 
 def operator_pod(cluster: LiveCluster) -> Object:
-    """The one pod of the operator that is not being deleted."""
-    pods = [pod for pod in cluster.find("Pod", NAMESPACE, SELECTOR) if not pod["metadata"].get("deletionTimestamp")]
-    assert pods, f"no pod of the operator in namespace {NAMESPACE}"
-    return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    """The newest pod of the operator that is not being deleted; waits for one to be made."""
+
+    def newest() -> Object | None:
+        pods = [pod for pod in cluster.find("Pod", NAMESPACE, SELECTOR) if not pod["metadata"].get("deletionTimestamp")]
+        return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
+
+    return wait_until(f"a pod of the operator in namespace {NAMESPACE}", newest, 30)
 
 
 def wait_working(cluster: LiveCluster, seconds: float = 60) -> str:
