@@ -26,11 +26,19 @@ class InvalidModel(OperatorError):
 
 
 class ClusterError(OperatorError):
-    """Base of what the API server answers."""
+    """Base of what the API server answers. `said` are its own words, for people; the message names the request too."""
+
+    def __init__(self, message: str, *, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said or message
 
 
 class ClusterUnavailable(ClusterError):
-    """No answer, or 429/5xx; retry later."""
+    """No answer, or 429/5xx; retry later, and not before `retry_after` seconds."""
+
+    def __init__(self, message: str, *, said: str = "", retry_after: float = 0.0) -> None:
+        super().__init__(message, said=said)
+        self.retry_after = retry_after
 
 
 class ClusterRejected(ClusterError):

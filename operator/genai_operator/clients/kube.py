@@ -34,6 +34,7 @@ USER_AGENT = "genai-operator"
 # Each TLS connection costs memory; more than the machine has cores for brings nothing.
 _CONNECTIONS = 24
 _MESSAGE_LIMIT = 1000
+_LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,20 +248,30 @@ class KubeClient:
             text = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ClusterUnavailable(f"{method} {path}: no answer from the API server: {error!r}") from error
-        raise _error(response.status, f"{method} {path}", text)
+        pause = retry_after(response.headers.get("Retry-After", ""))
+        raise _error(response.status, f"{method} {path}", text, pause)
 
 
-def _error(status: int, request: str, body: bytes) -> ClusterError:
+def retry_after(header: str) -> float:
+    """Seconds that a `Retry-After` asks for, bounded; 0 where it is not there or is a date (API servers send none)."""
+    try:
+        return min(max(float(header), 0.0), _LONGEST_PAUSE)
+    except ValueError:
+        return 0.0
+
+
+def _error(status: int, request: str, body: bytes, pause: float) -> ClusterError:
     """The API server's answer as one of our errors, with its own message."""
     try:
         message = str(json.loads(body).get("message", ""))
     except (ValueError, AttributeError):
         message = body.decode("utf-8", "replace")
-    text = f"{request}: {status} {message[:_MESSAGE_LIMIT]}"
+    said = message[:_MESSAGE_LIMIT]
+    text = f"{request}: {status} {said}"
     if status == HTTPStatus.NOT_FOUND:
-        return ClusterNotFound(text)
+        return ClusterNotFound(text, said=said)
     if status == HTTPStatus.CONFLICT:
-        return ClusterConflict(text)
+        return ClusterConflict(text, said=said)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS) or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return ClusterUnavailable(text)
-    return ClusterRejected(text)
+        return ClusterUnavailable(text, said=said, retry_after=pause)
+    return ClusterRejected(text, said=said)

@@ -17,7 +17,7 @@ from genai_operator.constants import ANNOTATION_PAUSE, MANAGER, MANAGER_LIVE
 from genai_operator.errors import InvalidModel
 from genai_operator.services.cache import Cache
 from genai_operator.services.certificates import ControlAuthority, control_secret, control_server_name
-from genai_operator.services.children import Children
+from genai_operator.services.children import Children, Hindrance, Wanted
 from genai_operator.services.live_options import LiveOptions
 from genai_operator.services.status_writer import StatusWriter
 from genai_operator.settings import OperatorSettings
@@ -27,8 +27,6 @@ from genai_operator.status.observed import ObservedModel
 
 # Pods on the same machine answer in milliseconds; waiting this long for them saves a second status write.
 _SETTLE_SECONDS = 0.05
-# A foreign object carries no label of ours, so no event tells when it is gone.
-_CONFLICT_SECONDS = 15.0
 
 
 class ModelService:
@@ -70,11 +68,11 @@ class ModelService:
             return None
         desired = desired_options(model)
         calls = await self._drive_pods(key, model, desired)
-        conflict = "" if _paused(body) else await self._converge_children(key, model)
+        hindrance = None if _paused(body) else await self._converge_children(key, model)
         if calls:
             await asyncio.wait(calls, timeout=_SETTLE_SECONDS)
-        await self._report(key, body, model, desired, conflict)
-        return _CONFLICT_SECONDS if conflict else None
+        await self._report(key, body, model, desired, hindrance)
+        return hindrance.again if hindrance else None
 
     async def _drive_pods(self, key: str, model: GenAIModel, desired: DesiredOptions) -> list[asyncio.Task[None]]:
         """Sends pods what they lack, and asks ready ones what they serve; returns what was started.
@@ -88,21 +86,26 @@ class ModelService:
         ready = [pod for pod in live_pods(observed) if pod.ready]
         return [*pushes, *self._live.inquire(key, server_name, ready)]
 
-    async def _converge_children(self, key: str, model: GenAIModel) -> str:
-        """Makes the children what they should be; returns why that was refused, or an empty text."""
+    async def _converge_children(self, key: str, model: GenAIModel) -> Hindrance | None:
+        """Makes the children what they should be; returns what is in the way, if anything."""
         metadata = model.metadata
         certificate = self._authority.server_certificate(metadata.name, metadata.namespace, metadata.uid)
         account, *others = build_children(model, self._settings).manifests()
         # Pods do not start without the Secret, so it comes before the Deployment.
-        wanted = [account, control_secret(model, certificate), *others]
+        wanted = [Wanted.of(each) for each in (account, control_secret(model, certificate), *others)]
         deployment = self._cache.deployment(key)
         suspect = deployment is None or deployment.ready_replicas < deployment.replicas
         return await self._children.converge(key, metadata.uid, wanted, suspect=suspect)
 
     async def _report(
-        self, key: str, body: Mapping[str, Any], model: GenAIModel, desired: DesiredOptions, conflict: str
+        self,
+        key: str,
+        body: Mapping[str, Any],
+        model: GenAIModel,
+        desired: DesiredOptions,
+        hindrance: Hindrance | None,
     ) -> None:
-        observed = self._observe(key, conflict=conflict, paused=_paused(body))
+        observed = self._observe(key, hindrance, paused=_paused(body))
         await self._status.write(key, body, MANAGER, summarise(model, observed))
         await self._status.write(key, body, MANAGER_LIVE, summarise_runtime_options(model, desired, observed))
 
@@ -112,12 +115,13 @@ class ModelService:
         status = summarise_invalid(ObjectMeta.from_body(body), body.get("status") or {}, error, observed)
         await self._status.write(key, body, MANAGER, status)
 
-    def _observe(self, key: str, *, conflict: str = "", paused: bool = False) -> ObservedModel:
+    def _observe(self, key: str, hindrance: Hindrance | None = None, *, paused: bool = False) -> ObservedModel:
         return ObservedModel(
             deployment=self._cache.deployment(key),
             pods=self._cache.pods(key),
             answers=self._live.answers(key),
-            conflict=conflict,
+            conflict=hindrance.conflict if hindrance else "",
+            refusal=hindrance.refusal if hindrance else "",
             paused=paused,
             now=self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
         )

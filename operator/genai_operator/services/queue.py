@@ -12,7 +12,7 @@ from time import monotonic
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from genai_operator.errors import OperatorError
+from genai_operator.errors import ClusterUnavailable, OperatorError
 
 log = structlog.get_logger(__name__)
 
@@ -161,7 +161,7 @@ class WorkQueue:
         try:
             after = await self._process(key)
         except OperatorError as error:
-            self._retry(key)
+            self._retry(key, error.retry_after if isinstance(error, ClusterUnavailable) else 0.0)
             log.warning("pass failed", model=key, error=str(error), failures=self._failures[key])
         except Exception:
             self._retry(key)
@@ -174,12 +174,12 @@ class WorkQueue:
                 self._metrics.requeued.inc()
                 self.add_after(key, after)
 
-    def _retry(self, key: str) -> None:
+    def _retry(self, key: str, at_least: float = 0.0) -> None:
         failures = self._failures.get(key, 0) + 1
         self._failures[key] = failures
         self._metrics.failed.inc()
         self._metrics.retries.inc()
-        self.add_after(key, back_off(failures, self._jitter()))
+        self.add_after(key, at_least + back_off(failures, self._jitter()))
 
 
 def back_off(failures: int, jitter: float, *, first: float = _FIRST_DELAY, last: float = _LAST_DELAY) -> float:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
+from genai_operator.clients.kube import retry_after
 from genai_operator.errors import ClusterUnavailable
 from genai_operator.services.queue import Process, QueueMetrics, WorkQueue, back_off
 
@@ -146,3 +147,25 @@ def test_back_off_doubles_from_a_tenth_of_a_second_to_a_minute_and_jitters_by_a_
     assert [back_off(n, 0.5) for n in (1, 2, 3, 4)] == [0.1, 0.2, 0.4, 0.8]
     assert back_off(1000, 0.5) == 60.0
     assert (back_off(1, 0.0), back_off(1, 1.0)) == pytest.approx((0.075, 0.125))
+
+
+async def test_the_api_servers_own_pause_is_kept() -> None:
+    passes = 0
+
+    async def process(key: str) -> None:
+        nonlocal passes
+        passes += 1
+        raise ClusterUnavailable("429", retry_after=0.0 if passes < 3 else 3600.0)
+
+    async with running(process, jitter=-1.4) as queue:
+        queue.add("a/b")
+        await until(lambda: passes == 3)
+        await asyncio.sleep(0)
+        assert queue._timers["a/b"].when() > asyncio.get_running_loop().time() + 3000
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("1", 1.0), ("", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0), ("9e9", 60.0)]
+)
+def test_the_retry_after_header(header: str, seconds: float) -> None:
+    assert retry_after(header) == seconds
