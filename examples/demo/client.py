@@ -34,18 +34,20 @@ def finish_fields(finish: pb.Finish) -> dict[str, object]:
     }
 
 
-async def follow(call: AsyncIterator[pb.GenerateResponse], request_id: str) -> str:
-    """Prints what a stream brings, its end and its status; returns the status code's name."""
-    code, details = "OK", ""
+async def follow(call: AsyncIterator[pb.GenerateResponse], request_id: str, *, quiet: bool = False) -> str:
+    """Prints what a stream brings (`quiet`: of its text only the first), its end and its status; returns that."""
+    code, details, received = "OK", "", 0
     try:
         async for response in call:
             if response.WhichOneof("event") == "chunk":
-                emit("chunk", id=request_id, text=response.chunk.text, tokens=len(response.chunk.token_ids))
+                received += len(response.chunk.token_ids)
+                if not quiet or received == len(response.chunk.token_ids):
+                    emit("chunk", id=request_id, text=response.chunk.text, tokens=len(response.chunk.token_ids))
             else:
                 emit("finish", id=request_id, **finish_fields(response.finish))
     except grpc.aio.AioRpcError as error:
         code, details = error.code().name, error.details() or ""
-    emit("status", id=request_id, code=code, details=details)
+    emit("status", id=request_id, code=code, details=details, received=received)
     return code
 
 
@@ -58,7 +60,7 @@ def question(text: str, max_tokens: int) -> pb.ChatRequest:
 async def ask(stub: rpc.GenAIServiceStub, arguments: argparse.Namespace) -> None:
     """Asks one question."""
     emit("sent", id="ask")
-    await follow(stub.Chat(question(arguments.text, arguments.max_tokens)), "ask")
+    await follow(stub.Chat(question(arguments.text, arguments.max_tokens)), "ask", quiet=arguments.quiet)
 
 
 async def until_served(stub: rpc.GenAIServiceStub, arguments: argparse.Namespace) -> None:
@@ -134,6 +136,7 @@ def main() -> None:
     parser.add_argument("address", help="host:port")
     parser.add_argument("--text", default="What is the capital of France?")
     parser.add_argument("--max-tokens", type=int, default=64)
+    parser.add_argument("--quiet", action="store_true", help="of `ask`: print only the first of the text")
     parser.add_argument("--tokens", type=int, default=1000, help="prompt length of `prefill`")
     parser.add_argument("--parallel", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60.0)

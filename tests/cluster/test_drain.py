@@ -3,24 +3,27 @@
 from collections.abc import Callable
 
 from support.client_pod import ClientPod
-from support.model_resource import ModelAccess
+from support.live_cluster import wait_until
+from support.model_resource import PORT, ModelAccess
+
+TOKENS = 4000
 
 
 def test_a_deleted_pod_loses_no_stream(apply_model: Callable[..., ModelAccess], client: ClientPod) -> None:
-    model = apply_model()
+    # Slow enough that the story is not over before the pod is told to stop.
+    model = apply_model(resources={"requests": {"cpu": "10m"}, "limits": {"cpu": "400m", "memory": "1Gi"}})
     model.wait_ready()
     (pod,) = model.pods()
-    whole = client.run("ask", model.address, text="Tell me an endless story.", max_tokens=400)
-    story = client.start("ask", model.address, text="Tell me an endless story.", max_tokens=400)
+    address = f"{pod['status']['podIP']}:{PORT}"
+    story = client.start("ask", address, text="Tell me an endless story.", max_tokens=TOKENS, quiet=True)
     story.wait_for("chunk")
     model.cluster.delete("Pod", pod["metadata"]["name"], model.namespace)
-    lines = story.finish()
-    assert lines[-1]["code"] == "OK"
-    assert text_of(lines) == text_of(whole)
+    # New requests are refused from the moment on when the pod drains; the story goes on.
+    wait_until("the pod drains", lambda: client.ask(address, max_tokens=1)[1] == "UNAVAILABLE", 30)
+    assert story.running(), "the story was over before the pod was told to stop"
+    *_, finish, status = story.finish()
+    assert (finish["reason"], finish["completion_tokens"]) == ("LENGTH", TOKENS)
+    assert (status["code"], status["received"]) == ("OK", TOKENS)
     # And whoever comes now is served by the next pod.
     model.wait_ready()
     assert client.ask(model.address) == ("The capital of France is Paris.", "OK")
-
-
-def text_of(lines: list[dict[str, object]]) -> str:
-    return "".join(str(line["text"]) for line in lines if line["event"] == "chunk")

@@ -78,10 +78,9 @@ class RunningClient:
         _, errors = self._process.communicate(timeout=30)
         return f"exit {self._process.returncode}, last lines {self.seen[-3:]}, {errors.strip()[-2000:]}"
 
-    def stop(self) -> None:
-        """Ends it without caring how."""
-        self._process.terminate()
-        self._process.communicate(timeout=30)
+    def running(self) -> bool:
+        """Whether the program has not ended yet."""
+        return self._process.poll() is None
 
 
 class ClientPod:
@@ -104,7 +103,9 @@ class ClientPod:
 
     def arguments(self, command: str, address: str, **options: object) -> list[str]:
         """kubectl's arguments for one run of the program."""
-        flags = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+        flags: list[str] = []
+        for key, value in options.items():
+            flags += [f"--{key.replace('_', '-')}", *([] if value is True else [str(value)])]
         program = ["python", "-u", f"/client/{PROGRAM.name}", command, address, *flags]
         return ["exec", "-n", self._namespace, NAME, "--", *program]
 

@@ -115,8 +115,12 @@ class ModelAccess:
             body = self.get()
             options = body.get("status", {}).get("runtimeOptions", {})
             wanted = desired_options(GenAIModel.from_body(body)).revision
-            told = options.get("revision"), options.get("applied")
-            return dict(options) if told == (wanted, f"{pods}/{pods}") else None
+            told = (
+                options.get("revision"),
+                options.get("applied"),
+                condition(body, "RuntimeOptionsApplied").get("status"),
+            )
+            return dict(options) if told == (wanted, f"{pods}/{pods}", "True") else None
 
         try:
             return wait_until(f"runtime options acknowledged by {pods} pods", there, seconds)
