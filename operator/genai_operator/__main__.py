@@ -28,6 +28,9 @@ def main() -> None:
     except OperatorError as error:
         log.error("stopping", error=str(error))  # noqa: TRY400 - the message says it all
         sys.exit(1)
+    except Exception:
+        log.exception("stopping after an unexpected error")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -3,136 +3,34 @@
 One control plane and one operator for the whole file; every test has its own namespace.
 """
 
-import contextlib
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from support.control_ca import write_ca
-from support.control_plane import ControlPlane, control_plane
+from support.control_plane import control_plane
+from support.operator_process import GROUP, Operator, Team, install_crds, new_team
 
-Object = dict[str, Any]
-ROOT = Path(__file__).parents[2]
-GROUP = "genai-operator.io"
-SECONDS = 60.0
 pytestmark = pytest.mark.timeout(600)
-
-
-@dataclass
-class Operator:
-    """The running process and how to start it again."""
-
-    plane: ControlPlane
-    authority: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(self.plane.kubeconfig),
-            "GENAI_OPERATOR_CA_DIR": str(self.authority),
-            "GENAI_OPERATOR_HEALTH_PORT": str(self.port),
-            "GENAI_OPERATOR_NAMESPACE": "default",
-            "GENAI_OPERATOR_IDENTITY": "contract",
-            "GENAI_OPERATOR_LEASE_SECONDS": "3",
-        }
-        with (self.plane.folder / "operator.log").open("ab") as log:
-            command = [sys.executable, "-m", "genai_operator"]
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-
-    def end(self, number: signal.Signals) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(30)
-
-    def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-            return str(answer.read().decode())
-
-    def log(self) -> list[Object]:
-        lines = (self.plane.folder / "operator.log").read_text().splitlines()
-        return [json.loads(line) for line in lines]
-
-
-@dataclass
-class Team:
-    """A namespace, and kubectl in it."""
-
-    plane: ControlPlane
-    name: str
-
-    def kubectl(self, *arguments: str, stdin: str = "") -> str:
-        return self.plane.kubectl(f"--namespace={self.name}", *arguments, stdin=stdin)
-
-    def model(self, name: str, annotations: dict[str, str] | None = None, **spec: Any) -> None:
-        named = {f"{GROUP}/{key}": value for key, value in (annotations or {}).items()}
-        body = {
-            "apiVersion": f"{GROUP}/v1alpha1",
-            "kind": "GenAIModel",
-            "metadata": {"name": name, "annotations": named},
-            "spec": {"model": {"uri": "builtin://hello"}, "replicas": 0, **spec},
-        }
-        self.kubectl("apply", "--filename=-", stdin=json.dumps(body))
-
-    def find(self, kind: str, name: str) -> Object | None:
-        text = self.kubectl("get", kind, name, "--ignore-not-found", "--output=json")
-        return dict(json.loads(text)) if text.strip() else None
-
-    def get(self, kind: str, name: str) -> Object:
-        found = self.find(kind, name)
-        assert found is not None, f"{kind} {name} is not there"
-        return found
-
-    def condition(self, name: str, kind: str) -> tuple[str, str]:
-        conditions = self.get("genaimodel", name).get("status", {}).get("conditions", [])
-        found = next((each for each in conditions if each["type"] == kind), {})
-        return found.get("status", ""), found.get("reason", "")
-
-    def until(self, holds: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + SECONDS
-        while not holds():
-            assert time.monotonic() < deadline, f"not within {SECONDS:.0f} s: {what}"
-            time.sleep(0.1)
-
-    def until_settled(self, name: str) -> None:
-        self.until(lambda: self.condition(name, "RuntimeOptionsApplied") == ("True", "NoPods"), f"{name} has a status")
-        self.until(lambda: self.condition(name, "Progressing") == ("False", "Complete"), f"{name} is complete")
 
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    with control_plane(tmp_path_factory.mktemp("plane")) as plane, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        running = Operator(plane, write_ca(plane.folder / "ca"), port)
+    with control_plane(tmp_path_factory.mktemp("plane")) as plane:
+        running = Operator(plane, write_ca(plane.folder / "ca"))
         running.start()  # before the CRD is there: it has to wait for it
-        for crd in sorted((ROOT / "crds").glob("*.yaml")):
-            plane.kubectl("apply", "--server-side", "--filename=-", stdin=crd.read_text())
+        install_crds(plane)
         try:
             yield running
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                running.end(signal.SIGKILL)
+            running.kill()
 
 
 @pytest.fixture
 def team(operator: Operator, request: pytest.FixtureRequest) -> Team:
-    name = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:60].rstrip("-").lower()
-    operator.plane.kubectl("create", "namespace", name)
-    return Team(operator.plane, name)
+    return new_team(operator.plane, request)
 
 
 def test_a_model_becomes_its_children_with_one_owner_and_no_finalizer(team: Team) -> None:

@@ -169,14 +169,21 @@ class KubeClient:
                 return
             query["continue"] = metadata["continue"]
 
-    async def served(self, resource: Resource) -> bool:
-        """Whether the API server knows this kind by now."""
-        path = ("/apis/" if "/" in resource.api_version else "/api/") + resource.api_version
+    async def served(self, resource: Resource, namespace: str = "") -> bool:
+        """Whether the API server announces this kind by now, and lists it."""
+        group, _, version = resource.api_version.rpartition("/")
         try:
-            answer = await self._json("GET", path)
+            if group:  # the list of groups is made by another part of the API server, a moment later
+                groups = (await self._json("GET", "/apis")).get("groups") or ()
+                if group not in (each.get("name") for each in groups):
+                    return False
+            kinds = await self._json("GET", f"/apis/{group}/{version}" if group else f"/api/{version}")
+            if resource.plural not in (each.get("name") for each in kinds.get("resources") or ()):
+                return False
+            await self._json("GET", resource.path(namespace), {"limit": "1"})
         except ClusterNotFound:
             return False
-        return any(each.get("name") == resource.plural for each in answer.get("resources") or ())
+        return True
 
     async def create(self, manifest: Mapping[str, Any]) -> Object:
         """Creates; ClusterConflict when the name is taken."""

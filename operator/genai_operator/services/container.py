@@ -4,7 +4,7 @@ The only place that constructs services and clients. No decision is made here.
 """
 
 import asyncio
-from contextlib import suppress
+from time import monotonic
 from typing import Any, Self
 
 import structlog
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 # Our own writes have to come back through kopf's watches; after this long one of them is blind.
 _BLIND_SECONDS = 120.0
 _RETRY_SECONDS = 2.0
+_TELL_SECONDS = 60.0
 
 
 class Container:
@@ -80,15 +81,18 @@ class Container:
         return found
 
     async def until_served(self) -> None:
-        """Waits until the API server knows GenAIModel: kopf looks for it once, at its start."""
-        waiting = False
+        """Waits until the API server knows GenAIModel: kopf looks for it once, at its start. That is no ailment."""
+        last_told = -_TELL_SECONDS
         while True:
-            with suppress(ClusterError):
-                if await self.kube.served(MODEL):
+            why = "it does not serve GenAIModel; install the CRD"
+            try:
+                if await self.kube.served(MODEL, next(iter(self.settings.namespaces), "")):
                     return
-            if not waiting:
-                log.warning("the API server does not serve GenAIModel yet; is the CRD installed?")
-                waiting = True
+            except ClusterError as error:
+                why = str(error)
+            if monotonic() - last_told >= _TELL_SECONDS:
+                log.warning("waiting for the API server", why=why)
+                last_told = monotonic()
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def run(self) -> None:
@@ -98,8 +102,9 @@ class Container:
             LeadershipLost: another operator took over.
         """
         async with asyncio.TaskGroup() as group:
-            await self.leader.acquire()
+            # Before the Lease is ours: also one that waits for it has to notice that it hears nothing.
             group.create_task(self.leader.listen(), name="lease watch")
+            await self.leader.acquire()
             group.create_task(self.leader.keep(), name="lease renewal")
             group.create_task(self._work(group), name="start of work")
 

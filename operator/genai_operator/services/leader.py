@@ -47,14 +47,14 @@ class Leader:
         self._lease = lease
         self._election = election
         self._clock = clock
-        self._seen = clock()
+        self._seen: float | None = None  # when the watch last showed the Lease, or began to
         self._foreign: tuple[str, float] = ("", clock())  # version of the other's Lease, and since when it is that
         self.leading = False
 
     @property
     def healthy(self) -> bool:
-        """Whether renewals, ours or another holder's, still arrive through the watch."""
-        return self._clock() - self._seen < self._renewal_seconds * _SILENT_RENEWALS
+        """Whether renewals, ours or another holder's, arrive through the watch; before it begins they need not."""
+        return self._seen is None or self._clock() - self._seen < self._renewal_seconds * _SILENT_RENEWALS
 
     @property
     def _renewal_seconds(self) -> float:
@@ -101,6 +101,7 @@ class Leader:
 
     async def listen(self) -> None:
         """Follows the Lease through a watch until cancelled."""
+        self._seen = self._clock()
         while True:
             try:
                 events = self._kube.watch(LEASE, self._lease.namespace, self._lease.name, seconds=300)
