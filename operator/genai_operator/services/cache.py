@@ -187,14 +187,15 @@ class Cache:
         key = _model_key(body)
         if key is None:
             return None
-        identifier, child = _child_id(resource, body), _child(body, key)
+        identifier, uid = _child_id(resource, body), str(body["metadata"].get("uid", ""))
         known = self._children.get(identifier)
         if event == DELETED:
-            if known and known.uid == child.uid:
+            if known and known.uid == uid:
                 self._drop_child(identifier, known)
             return key
-        if known and known.uid == child.uid and known.version >= child.version:
+        if known and known.uid == uid and known.version >= _version(body):
             return None
+        child = _child(body, key)
         before = self._deployments.get(key)
         self._keep_child(resource, body, child)
         same = known and (known.uid, known.digest, known.controller) == (child.uid, child.digest, child.controller)

@@ -7,18 +7,19 @@ here is for people at the keyboard: live options go out before anything is writt
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
 from genai_operator.api.runtime_options import DesiredOptions, desired_options
-from genai_operator.builders import build_children
 from genai_operator.clients.kube import KubeClient
 from genai_operator.constants import ANNOTATION_PAUSE, MANAGER, MANAGER_LIVE
 from genai_operator.errors import InvalidModel
 from genai_operator.services.cache import Cache
-from genai_operator.services.certificates import ControlAuthority, control_secret, control_server_name
-from genai_operator.services.children import Children, Hindrance, Wanted
+from genai_operator.services.certificates import ControlAuthority, control_server_name
+from genai_operator.services.children import Children, Hindrance
 from genai_operator.services.live_options import LiveOptions
+from genai_operator.services.prepared import Prepared, Preparer
 from genai_operator.services.status_writer import StatusWriter
 from genai_operator.settings import OperatorSettings
 from genai_operator.status import summarise, summarise_invalid, summarise_runtime_options
@@ -27,6 +28,8 @@ from genai_operator.status.observed import ObservedModel
 
 # Pods on the same machine answer in milliseconds; waiting this long for them saves a second status write.
 _SETTLE_SECONDS = 0.05
+# The same for the Deployment's controller, which has to look at what we changed.
+_CATCH_UP_SECONDS = 0.1
 
 
 class ModelService:
@@ -44,10 +47,11 @@ class ModelService:
         self._kube = kube
         self._cache = cache
         self._live = live
-        self._authority = authority
-        self._settings = settings
         self._clock = clock
+        self._preparer = Preparer(authority, settings)
         self._children = Children(kube, cache)
+        # Models whose Deployment was changed and not looked at yet: its generation, and since when.
+        self._behind: dict[str, tuple[int, float]] = {}
         self._status = StatusWriter(kube, cache, live.wake, clock)
 
     async def reconcile(self, key: str) -> float | None:
@@ -59,20 +63,23 @@ class ModelService:
         body = self._cache.model(key)
         if body is None or body["metadata"].get("deletionTimestamp"):
             self._children.forget(key)
+            self._preparer.forget(key)
+            self._behind.pop(key, None)
             await self._live.keep_only(key, ())
             return None
         try:
-            model = GenAIModel.from_body(body)
+            prepared = self._preparer.prepare(key, body)
         except InvalidModel as error:
             await self._report_invalid(key, body, error)
             return None
-        desired = desired_options(model)
+        model, desired = prepared.model, desired_options(prepared.model)
         calls = await self._drive_pods(key, model, desired)
-        hindrance = None if _paused(body) else await self._converge_children(key, model)
+        hindrance = None if _paused(body) else await self._converge_children(key, prepared)
         if calls:
             await asyncio.wait(calls, timeout=_SETTLE_SECONDS)
-        await self._report(key, body, model, desired, hindrance)
-        return hindrance.again if hindrance else None
+        soon = 0.0 if hindrance or _paused(body) else self._catching_up(key)
+        await self._report(key, body, model, desired, hindrance, soon)
+        return hindrance.again if hindrance else soon or None
 
     async def _drive_pods(self, key: str, model: GenAIModel, desired: DesiredOptions) -> list[asyncio.Task[None]]:
         """Sends pods what they lack, and asks ready ones what they serve; returns what was started.
@@ -86,16 +93,24 @@ class ModelService:
         ready = [pod for pod in live_pods(observed) if pod.ready]
         return [*pushes, *self._live.inquire(key, server_name, ready)]
 
-    async def _converge_children(self, key: str, model: GenAIModel) -> Hindrance | None:
+    async def _converge_children(self, key: str, prepared: Prepared) -> Hindrance | None:
         """Makes the children what they should be; returns what is in the way, if anything."""
-        metadata = model.metadata
-        certificate = self._authority.server_certificate(metadata.name, metadata.namespace, metadata.uid)
-        account, *others = build_children(model, self._settings).manifests()
-        # Pods do not start without the Secret, so it comes before the Deployment.
-        wanted = [Wanted.of(each) for each in (account, control_secret(model, certificate), *others)]
         deployment = self._cache.deployment(key)
         suspect = deployment is None or deployment.ready_replicas < deployment.replicas
-        return await self._children.converge(key, metadata.uid, wanted, suspect=suspect)
+        uid = prepared.model.metadata.uid
+        return await self._children.converge(key, uid, prepared.wanted, suspect=suspect)
+
+    def _catching_up(self, key: str) -> float:
+        """Seconds until the Deployment's controller will have seen our change; 0 when it has, or takes long."""
+        deployment = self._cache.deployment(key)
+        if deployment is None or deployment.observed_generation >= deployment.generation:
+            self._behind.pop(key, None)
+            return 0.0
+        generation, since = self._behind.get(key, (0, 0.0))
+        if generation != deployment.generation:
+            since = monotonic()
+            self._behind[key] = (deployment.generation, since)
+        return max(0.0, since + _CATCH_UP_SECONDS - monotonic())
 
     async def _report(
         self,
@@ -104,9 +119,11 @@ class ModelService:
         model: GenAIModel,
         desired: DesiredOptions,
         hindrance: Hindrance | None,
+        soon: float,
     ) -> None:
         observed = self._observe(key, hindrance, paused=_paused(body))
-        await self._status.write(key, body, MANAGER, summarise(model, observed))
+        if not soon:  # else this part would be written twice
+            await self._status.write(key, body, MANAGER, summarise(model, observed))
         await self._status.write(key, body, MANAGER_LIVE, summarise_runtime_options(model, desired, observed))
 
     async def _report_invalid(self, key: str, body: Mapping[str, Any], error: InvalidModel) -> None:

@@ -96,7 +96,8 @@ async def test_a_foreign_object_of_a_childs_name_is_left_alone_and_named(world: 
     if kind != "Secret":  # a Secret cannot be read: it is found when it is applied, after the ServiceAccount
         assert world.children() == [(kind, name)]
     world.kube.remove(kind, "team", name)
-    await world.service.reconcile(KEY)
+    world.woken.add(KEY)
+    await world.settle()
     assert world.children() == CHILDREN
     assert world.condition("Accepted")[:2] == ("True", "Accepted")
 
@@ -187,3 +188,19 @@ async def test_a_deleted_model_is_left_alone_and_forgotten(world: World) -> None
     world.kube.writes.clear()
     await world.settle()
     assert (world.kube.writes, world.live.answers(KEY)) == ([], {})
+
+
+async def test_the_deployments_controller_is_waited_for_before_the_status_is_written(world: World) -> None:
+    def statuses() -> int:
+        return sum(verb == "apply-status" for verb, _, _ in world.kube.writes)
+
+    world.put_model(replicas=0)
+    assert 0 < (await world.service.reconcile(KEY) or 0) < 1
+    assert statuses() == 1  # what became of live options does not wait
+    deployment = world.kube.find("Deployment", "hello")
+    assert deployment is not None
+    deployment["status"] = {"observedGeneration": deployment["metadata"]["generation"]}
+    world.kube.put(deployment)
+    assert await world.service.reconcile(KEY) is None
+    assert statuses() == 2
+    assert world.condition("Progressing")[:2] == ("False", "Complete")

@@ -1,0 +1,77 @@
+"""What follows from a model's spec alone, kept for the models that are being worked on.
+
+One change of a model brings several passes, most of them for what the Deployment's controller or pods report; reading
+the spec and building the manifests again would be most of their work. Few are kept: a thousand models' manifests would
+be most of the process.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.builders import build_children
+from genai_operator.builders.settings import BuilderSettings
+from genai_operator.services.certificates import ControlAuthority, control_secret
+from genai_operator.services.children import Wanted
+
+_KEPT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model as read, and the children it shall have, in the order to apply them."""
+
+    model: GenAIModel
+    wanted: tuple[Wanted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    metadata: Mapping[str, Any]
+    period: int
+    prepared: Prepared
+
+
+class Preparer:
+    """Reads models and builds their children, or remembers them."""
+
+    def __init__(self, authority: ControlAuthority, settings: BuilderSettings) -> None:
+        self._authority = authority
+        self._settings = settings
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    def prepare(self, key: str, body: Mapping[str, Any]) -> Prepared:
+        """The model with its present status, and its children.
+
+        Raises:
+            InvalidModel: its spec cannot be used.
+        """
+        metadata = {name: value for name, value in body["metadata"].items() if name != "resourceVersion"}
+        kept = self._kept.get(key)
+        # The generation counts the changes of the spec.
+        if kept and kept.metadata == metadata and not self._authority.renewal_due(metadata["uid"], kept.period):
+            self._kept.move_to_end(key)
+            model = kept.prepared.model.model_copy(update={"status": body.get("status") or {}})
+            return Prepared(model, kept.prepared.wanted)
+        model = GenAIModel.from_body(body)
+        wanted, period = self._build(model)
+        prepared = Prepared(model, wanted)
+        self._kept[key] = _Kept(metadata, period, Prepared(model.model_copy(update={"status": {}}), wanted))
+        self._kept.move_to_end(key)
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return prepared
+
+    def forget(self, key: str) -> None:
+        """Drops what is kept of a model that is gone."""
+        self._kept.pop(key, None)
+
+    def _build(self, model: GenAIModel) -> tuple[tuple[Wanted, ...], int]:
+        metadata = model.metadata
+        certificate = self._authority.server_certificate(metadata.name, metadata.namespace, metadata.uid)
+        account, *others = build_children(model, self._settings).manifests()
+        # Pods do not start without the Secret, so it comes before the Deployment.
+        manifests = (account, control_secret(model, certificate), *others)
+        return tuple(map(Wanted.of, manifests)), certificate.period
