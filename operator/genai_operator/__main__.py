@@ -7,7 +7,7 @@ import structlog
 from pydantic import ValidationError
 
 from genai_operator.errors import OperatorError
-from genai_operator.lean import keep_lean
+from genai_operator.lean import keep_lean, spare_collector
 from genai_operator.logs import configure_logging
 from genai_operator.settings import OperatorSettings
 
@@ -23,6 +23,7 @@ def main() -> None:
         sys.exit(f"genai-operator: a setting GENAI_OPERATOR_… is wrong: {error}")
     configure_logging(settings)
     log = structlog.get_logger("genai_operator")
+    spare_collector()
     try:
         asyncio.run(serve(settings))
     except OperatorError as error:
