@@ -22,7 +22,7 @@ class Commentary:
 
     def say(self, text: str) -> None:
         """One remark."""
-        self._console.print(f"   {escape(text)}")
+        self._console.print(f"   {escape(text)}", soft_wrap=True)
 
     def command(self, arguments: Sequence[str]) -> None:
         """A command as somebody would type it."""
@@ -30,7 +30,7 @@ class Commentary:
 
     def result(self, text: str) -> None:
         """Something that came out."""
-        self._console.print(f"   [green]{escape(text)}[/]")
+        self._console.print(f"   [green]{escape(text)}[/]", soft_wrap=True)
 
     def begin_stream(self) -> None:
         """The model's words follow."""

@@ -5,12 +5,14 @@ The order of the story and what each chapter measures. What makes the cluster an
 
 import gzip
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from commentary import Commentary
+from kubernetes.client.exceptions import ApiException
 from summary import Summary, TraceSummary
 
 from support.client_pod import ClientPod, RunningClient
@@ -200,7 +202,7 @@ def main() -> int:
     try:
         for chapter in (demo.install, demo.serve, demo.answer, demo.profile, demo.terminate, demo.look_back):
             chapter()
-    except AssertionError as error:
+    except (AssertionError, ApiException, subprocess.SubprocessError, OSError) as error:
         demo.tell.problem(str(error))
     demo.summary.write(OUTPUT / "summary.json")
     demo.tell.checks(demo.summary.values(), demo.summary.checks())
