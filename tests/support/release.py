@@ -16,6 +16,8 @@ def install(cluster: LiveCluster, *settings: str, chart: Path = CHART) -> None:
     """`helm upgrade --install` with the chart's values but for `settings` (as for `--set`); waits for the pod."""
     flags = [part for setting in settings for part in ("--set", setting)]
     options = ["--namespace", NAMESPACE, "--wait", "--timeout", "3m", "--reset-values", *flags]
+    # What a test changed by hand, the replicas for one, becomes the chart's again.
+    options.append("--force-conflicts")
     cluster.helm("upgrade", "--install", RELEASE, str(chart), *options)
 
 
