@@ -120,6 +120,8 @@ class KubeClient:
     def __init__(self, configuration: Configuration, *, timeout_seconds: float = 30.0) -> None:
         self.configuration = configuration
         configuration.connection_pool_maxsize = _CONNECTIONS
+        # Else aiohttp asks threads for a proxy and for .netrc before every request; kopf's session does neither.
+        configuration.client_session_kwargs = {"trust_env": False}
         self._rest: Any = RESTClientObject(configuration)  # its methods carry no types
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
 

@@ -13,6 +13,7 @@ from typing import Any
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.builders import build_children
 from genai_operator.builders.settings import BuilderSettings
+from genai_operator.clients.kube import SECRET
 from genai_operator.services.certificates import ControlAuthority, control_secret
 from genai_operator.services.children import Wanted
 
@@ -56,7 +57,8 @@ class Preparer:
             model = kept.prepared.model.model_copy(update={"status": body.get("status") or {}})
             return Prepared(model, kept.prepared.wanted)
         model = GenAIModel.from_body(body)
-        wanted, period = self._build(model)
+        same = kept is not None and kept.metadata["uid"] == metadata["uid"]
+        wanted, period = self._build(model, kept if same else None)
         prepared = Prepared(model, wanted)
         self._kept[key] = _Kept(metadata, period, Prepared(model.model_copy(update={"status": {}}), wanted))
         self._kept.move_to_end(key)
@@ -68,10 +70,16 @@ class Preparer:
         """Drops what is kept of a model that is gone."""
         self._kept.pop(key, None)
 
-    def _build(self, model: GenAIModel) -> tuple[tuple[Wanted, ...], int]:
-        metadata = model.metadata
-        certificate = self._authority.server_certificate(metadata.name, metadata.namespace, metadata.uid)
-        account, *others = build_children(model, self._settings).manifests()
+    def _build(self, model: GenAIModel, kept: _Kept | None) -> tuple[tuple[Wanted, ...], int]:
+        account, *others = (Wanted.of(each) for each in build_children(model, self._settings).manifests())
+        secret, period = self._secret(model, kept)
         # Pods do not start without the Secret, so it comes before the Deployment.
-        manifests = (account, control_secret(model, certificate), *others)
-        return tuple(map(Wanted.of, manifests)), certificate.period
+        return (account, secret, *others), period
+
+    def _secret(self, model: GenAIModel, kept: _Kept | None) -> tuple[Wanted, int]:
+        """The Secret and the period of its certificate: no change of the spec changes them."""
+        metadata = model.metadata
+        if kept and not self._authority.renewal_due(metadata.uid, kept.period):
+            return next(each for each in kept.prepared.wanted if each.id.kind == SECRET.kind), kept.period
+        certificate = self._authority.server_certificate(metadata.name, metadata.namespace, metadata.uid)
+        return Wanted.of(control_secret(model, certificate)), certificate.period
