@@ -95,6 +95,5 @@ demo: up ## the main job on a cluster, told as it happens; writes build/demo/sum
 	@$(RUN) -m imagebuild
 	$(RUN) examples/demo/run.py
 
-bench-control: up ## the operator at 1,000 models; writes build/bench/control.json
-	@$(RUN) -m imagebuild
-	$(RUN) tests/bench/control.py
+bench-control: $(SYNCED) ## the operator at 1,000 models, on a control plane of its own; writes build/bench/control.json
+	@$(RUN) tests/bench/control.py
