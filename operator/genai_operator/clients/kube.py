@@ -208,10 +208,16 @@ class KubeClient:
         except (ClusterNotFound, ClusterConflict):
             return
 
-    async def watch(self, resource: Resource, namespace: str, name: str, *, seconds: int) -> AsyncIterator[Object]:
-        """Watch events of one object, the present state first. Ends after `seconds`, or when the connection does."""
+    async def watch(
+        self, resource: Resource, namespace: str, name: str, *, seconds: int, silence: float
+    ) -> AsyncIterator[Object]:
+        """Watch events of one object, the present state first. Ends after `seconds`, or when the connection does.
+
+        Raises:
+            ClusterError: the connection broke, or nothing came for `silence` seconds.
+        """
         query = {"watch": "true", "fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(seconds)}
-        limits = aiohttp.ClientTimeout(total=seconds + 30, sock_connect=10)
+        limits = aiohttp.ClientTimeout(total=seconds + 30, sock_connect=10, sock_read=silence)
         response = await self._send("GET", resource.path(namespace), query, None, "application/json", limits)
         try:
             async for line in response.response.content:

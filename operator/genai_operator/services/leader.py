@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 # Renewals that may be missed before the watch counts as blind.
 _SILENT_RENEWALS = 9
+# The kubelet does not wait for long when it ends a pod.
+_RELEASE_SECONDS = 3.0
 
 
 class LeadershipLost(OperatorError):
@@ -92,19 +94,23 @@ class Leader:
             return
         self.leading = False
         try:
-            lease = await self._kube.get(LEASE, self._lease.namespace, self._lease.name)
-            if lease and lease["spec"].get("holderIdentity") == self._lease.identity:
-                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
-                await self._kube.replace(lease)
-        except ClusterError as error:
-            log.warning("the lease could not be given back; the next operator waits for its end", error=str(error))
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                lease = await self._kube.get(LEASE, self._lease.namespace, self._lease.name)
+                if lease and lease["spec"].get("holderIdentity") == self._lease.identity:
+                    lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+                    await self._kube.replace(lease)
+        except (ClusterError, TimeoutError) as error:
+            log.warning("the lease could not be given back; the next operator waits for its end", error=repr(error))
 
     async def listen(self) -> None:
         """Follows the Lease through a watch until cancelled."""
         self._seen = self._clock()
         while True:
             try:
-                events = self._kube.watch(LEASE, self._lease.namespace, self._lease.name, seconds=300)
+                # The Lease changes with every renewal: a stream without any is dead, though nobody says so.
+                silence = self._renewal_seconds * _SILENT_RENEWALS / 3
+                name = self._lease
+                events = self._kube.watch(LEASE, name.namespace, name.name, seconds=300, silence=silence)
                 async for event in events:
                     if event.get("type") in ("ADDED", "MODIFIED"):
                         self._seen = self._clock()

@@ -64,6 +64,7 @@ class ModelService:
         if body is None or body["metadata"].get("deletionTimestamp"):
             self._children.forget(key)
             self._preparer.forget(key)
+            self._status.forget(key)
             self._behind.pop(key, None)
             await self._live.keep_only(key, ())
             return None

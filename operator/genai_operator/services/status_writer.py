@@ -10,6 +10,7 @@ from genai_operator.clients.kube import EVENT, MODEL, KubeClient
 from genai_operator.constants import MANAGER, MANAGER_LIVE
 from genai_operator.errors import ClusterConflict, ClusterError, ClusterNotFound
 from genai_operator.services.cache import Cache
+from genai_operator.services.event_budget import EventBudget
 from genai_operator.status.events import Notice, transitions
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,11 @@ class StatusWriter:
         self._cache = cache
         self._wake = wake
         self._clock = clock
+        self._budget = EventBudget()
+
+    def forget(self, key: str) -> None:
+        """Drops what is remembered of a model that is gone."""
+        self._budget.forget(key)
 
     async def write(self, key: str, body: Mapping[str, Any], manager: str, status: Mapping[str, Any]) -> None:
         """Writes one manager's part of the status, if it differs from what `body` holds.
@@ -53,6 +59,9 @@ class StatusWriter:
 
     async def _post(self, key: str, metadata: Mapping[str, Any], notice: Notice) -> None:
         """Posts an Event about the model; one that is lost is no reason to repeat the pass."""
+        if not self._budget.take(key):
+            log.info("event withheld: the model had too many", model=key, reason=notice.reason)
+            return
         try:
             await self._kube.create(_event(metadata, notice, self._clock()))
         except ClusterError as error:

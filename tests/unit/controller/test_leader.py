@@ -33,7 +33,9 @@ class LeaseKube(FakeKube):
         self.events: asyncio.Queue[Object | None] = asyncio.Queue()
         self.watches = 0
 
-    async def watch(self, resource: Resource, namespace: str, name: str, *, seconds: int) -> AsyncIterator[Object]:
+    async def watch(
+        self, resource: Resource, namespace: str, name: str, *, seconds: int, silence: float
+    ) -> AsyncIterator[Object]:
         self.watches += 1
         while (event := await self.events.get()) is not None:
             yield event
