@@ -34,14 +34,18 @@ def finish_fields(finish: pb.Finish) -> dict[str, object]:
     }
 
 
-async def follow(call: AsyncIterator[pb.GenerateResponse], request_id: str, *, quiet: bool = False) -> str:
-    """Prints what a stream brings (`quiet`: of its text only the first), its end and its status; returns that."""
+async def follow(call: AsyncIterator[pb.GenerateResponse], request_id: str, *, shown: int | None = None) -> str:
+    """Prints what a stream brings (of its text the first `shown` tokens), its end and its status; returns that.
+
+    Whoever times the end of a long stream shows little of it: what is printed waits for the reader of this output.
+    """
     code, details, received = "OK", "", 0
     try:
         async for response in call:
             if response.WhichOneof("event") == "chunk":
+                show = shown is None or received < shown
                 received += len(response.chunk.token_ids)
-                if not quiet or received == len(response.chunk.token_ids):
+                if show:
                     emit("chunk", id=request_id, text=response.chunk.text, tokens=len(response.chunk.token_ids))
             else:
                 emit("finish", id=request_id, **finish_fields(response.finish))
@@ -58,9 +62,13 @@ def question(text: str, max_tokens: int) -> pb.ChatRequest:
 
 
 async def ask(stub: rpc.GenAIServiceStub, arguments: argparse.Namespace) -> None:
-    """Asks one question."""
-    emit("sent", id="ask")
-    await follow(stub.Chat(question(arguments.text, arguments.max_tokens)), "ask", quiet=arguments.quiet)
+    """Asks one question, `parallel` times at once."""
+
+    async def once(label: str) -> None:
+        emit("sent", id=label)
+        await follow(stub.Chat(question(arguments.text, arguments.max_tokens)), label, shown=arguments.shown)
+
+    await asyncio.gather(*(once(f"ask-{number}") for number in range(arguments.parallel)))
 
 
 async def until_served(stub: rpc.GenAIServiceStub, arguments: argparse.Namespace) -> None:
@@ -136,7 +144,7 @@ def main() -> None:
     parser.add_argument("address", help="host:port")
     parser.add_argument("--text", default="What is the capital of France?")
     parser.add_argument("--max-tokens", type=int, default=64)
-    parser.add_argument("--quiet", action="store_true", help="of `ask`: print only the first of the text")
+    parser.add_argument("--shown", type=int, help="of `ask`: print only so many tokens of the text")
     parser.add_argument("--tokens", type=int, default=1000, help="prompt length of `prefill`")
     parser.add_argument("--parallel", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60.0)

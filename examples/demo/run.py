@@ -27,6 +27,7 @@ DEMO_NAMESPACE = "genai-demo"
 QUESTION = "What is the capital of France?"
 STORY = "Tell me an endless story."
 STORY_TOKENS = 4000  # nearly the whole context of the demo model
+STORY_SHOWN = 40  # tokens
 LOAD_SECONDS = 6
 PREFILL_TOKENS = 1000
 
@@ -125,8 +126,8 @@ class Demo:
         """A long generation, then a prefill, ended by an annotation; and served again."""
         self.tell.step("End what is running, at once, without losing the model")
         self.tell.say(f"client: {STORY}")
-        story = self.client.start("ask", self.model.address, text=STORY, max_tokens=STORY_TOKENS)
-        self._tell_stream(story, until_tokens=40)
+        story = self.client.start("ask", self.model.address, text=STORY, max_tokens=STORY_TOKENS, shown=STORY_SHOWN)
+        self._tell_stream(story, until_tokens=STORY_SHOWN)
         long_ms = self._terminated(story)
         self.tell.result(f"long generation: ended {long_ms:.0f} ms after the patch")
         self.summary.resume_ms = round(self._resumed(), 1)

@@ -15,7 +15,7 @@ def test_a_deleted_pod_loses_no_stream(apply_model: Callable[..., ModelAccess], 
     model.wait_ready()
     (pod,) = model.pods()
     address = f"{pod['status']['podIP']}:{PORT}"
-    story = client.start("ask", address, text="Tell me an endless story.", max_tokens=TOKENS, quiet=True)
+    story = client.start("ask", address, text="Tell me an endless story.", max_tokens=TOKENS, shown=1)
     story.wait_for("chunk")
     model.cluster.delete("Pod", pod["metadata"]["name"], model.namespace)
     # New requests are refused from the moment on when the pod drains; the story goes on.
