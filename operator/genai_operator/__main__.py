@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 import structlog
+import uvloop
 from pydantic import ValidationError
 
 from genai_operator.errors import OperatorError
@@ -25,7 +26,8 @@ def main() -> None:
     log = structlog.get_logger("genai_operator")
     spare_collector()
     try:
-        asyncio.run(serve(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings))
     except OperatorError as error:
         log.error("stopping", error=str(error))  # noqa: TRY400 - the message says it all
         sys.exit(1)
