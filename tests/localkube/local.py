@@ -189,7 +189,9 @@ class LocalCluster:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with Path(f"/run/lock/{places.NAME}").open("w") as lock:
+        path = Path(f"/run/lock/{places.NAME}")
+        path.parent.mkdir(parents=True, exist_ok=True)  # a container's /run may be empty
+        with path.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
