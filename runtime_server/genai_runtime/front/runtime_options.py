@@ -64,7 +64,7 @@ class RuntimeOptions:
             try:
                 await self._apply_profiling(wanted)
             except RuntimeServerError as error:
-                # Without a revision the operator's next word is taken as a new one.
+                # Nobody who asks this pod may take it for having what it does not have.
                 self.revision = ""
                 _log.error("the window asked for during the start cannot be opened", reason=error.message)
 
