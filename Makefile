@@ -74,12 +74,12 @@ hello-model: $(SYNCED) ## train and export the example model again (minutes)
 
 # --- checks and tests -------------------------------------------------------------------------------------------------
 
-.PHONY: check unit test demo bench-control
+.PHONY: check unit test demo bench-control bench-serving
 check: $(SYNCED) ## formatting, types, import rules, generated files: no cluster
 	@ruff check .
 	ruff format --check .
 	mypy
-	mypy -p localkube -p imagebuild -p support
+	mypy -p localkube -p imagebuild -p support -p bench
 	lint-imports
 	$(RUN) -m genai_protocol.generate --check
 	$(RUN) -m genai_operator.api.crd --check
@@ -97,3 +97,6 @@ demo: up ## the main job on a cluster, told as it happens; writes build/demo/sum
 
 bench-control: $(SYNCED) ## the operator at 1,000 models, on a control plane of its own; writes build/bench/control.json
 	@$(RUN) tests/bench/control.py
+
+bench-serving: $(SYNCED) ## the server against llama.cpp and raw GenAI; writes build/bench/serving.json (ARGS="--quick")
+	@$(RUN) -m bench.serving $(ARGS)

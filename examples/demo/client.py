@@ -6,7 +6,9 @@ elsewhere on the same machine. It knows nothing of Kubernetes and needs only the
 
 import argparse
 import asyncio
+import base64
 import json
+import random
 import time
 from collections.abc import AsyncIterator
 
@@ -111,18 +113,23 @@ async def load(stub: rpc.GenAIServiceStub, arguments: argparse.Namespace) -> Non
 
 
 async def prefill(stub: rpc.GenAIServiceStub, arguments: argparse.Namespace) -> None:
-    """Sends long prompts that ask for one token, so that the engine mostly prefills, until one is not served."""
+    """Sends long prompts that ask for one token, so that the engine mostly prefills, until one is not served.
+
+    No two prompts begin the same, or the second one's beginning would be in the prefix cache.
+    """
     vocabulary = (await stub.GetModel(pb.GetModelRequest())).vocabulary_size
-    ids = [vocabulary // 2 + position % (vocabulary // 4) for position in range(arguments.tokens)]
     options = pb.GenerationOptions(max_tokens=1, temperature=0.0)
-    request = pb.GenerateRequest(token_ids=pb.TokenIds(ids=ids), options=options)
     deadline = time.monotonic() + arguments.seconds
+
+    def request() -> pb.GenerateRequest:
+        ids = random.choices(range(vocabulary // 2, 3 * vocabulary // 4), k=arguments.tokens)
+        return pb.GenerateRequest(token_ids=pb.TokenIds(ids=ids), options=options)
 
     async def until_ended(label: str) -> None:
         code = "OK"
         while code == "OK" and time.monotonic() < deadline:
             emit("sent", id=label)
-            code = await follow(stub.Generate(request), label)
+            code = await follow(stub.Generate(request()), label)
 
     await asyncio.gather(*(until_ended(f"prefill-{number}") for number in range(arguments.parallel)))
 
@@ -130,10 +137,36 @@ async def prefill(stub: rpc.GenAIServiceStub, arguments: argparse.Namespace) -> 
 COMMANDS = {"ask": ask, "until-served": until_served, "load": load, "prefill": prefill}
 
 
+class _ApiKey(grpc.aio.UnaryStreamClientInterceptor):
+    """Sends a key with every stream."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    async def intercept_unary_stream(self, continuation, details, request):  # type: ignore[no-untyped-def]
+        metadata = grpc.aio.Metadata(*(details.metadata or ()), ("authorization", f"Bearer {self._key}"))
+        return await continuation(details._replace(metadata=metadata), request)
+
+
+def connect(arguments: argparse.Namespace) -> grpc.aio.Channel:
+    """A channel as the options say: in plain text, or TLS with or without a certificate of this client's own."""
+    interceptors = [_ApiKey(arguments.key)] if arguments.key else []
+    if not arguments.authority:
+        return grpc.aio.insecure_channel(arguments.address, interceptors=interceptors)
+    pem = [base64.b64decode(each) if each else None for each in (arguments.authority, arguments.private_key)]
+    certificate = base64.b64decode(arguments.certificate) if arguments.certificate else None
+    credentials = grpc.ssl_channel_credentials(pem[0], pem[1], certificate)
+    return grpc.aio.secure_channel(arguments.address, credentials, interceptors=interceptors)
+
+
 async def run(arguments: argparse.Namespace) -> None:
     """Runs one command on one connection."""
-    async with grpc.aio.insecure_channel(arguments.address) as channel:
-        await asyncio.wait_for(channel.channel_ready(), timeout=30)
+    async with connect(arguments) as channel:
+        try:
+            await asyncio.wait_for(channel.channel_ready(), timeout=arguments.connect_seconds)
+        except TimeoutError:
+            emit("status", id="", code="UNCONNECTED", details=f"no connection to {arguments.address}", received=0)
+            return
         await COMMANDS[arguments.command](rpc.GenAIServiceStub(channel), arguments)
 
 
@@ -148,6 +181,11 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=1000, help="prompt length of `prefill`")
     parser.add_argument("--parallel", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--connect-seconds", type=float, default=30.0)
+    parser.add_argument("--key", help="API key")
+    parser.add_argument("--authority", help="whom to trust, base64 of PEM; absent: plain text")
+    parser.add_argument("--certificate", help="this client's own, base64 of PEM")
+    parser.add_argument("--private-key", help="its key, base64 of PEM")
     asyncio.run(run(parser.parse_args()))
 
 

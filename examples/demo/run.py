@@ -95,6 +95,19 @@ class Demo:
         self.summary.tokens = sum(line["tokens"] for line in chunks)
         self.tell.say(f"First token after {self.summary.first_token_s * 1000:.0f} ms, {self.summary.tokens} tokens.")
 
+    def answer_http(self) -> None:
+        """The same question in OpenAI's HTTP."""
+        self.tell.step("The same question over OpenAI's HTTP")
+        effective, url = self.model.status()["effective"], self.model.status()["endpoints"]["http"]
+        self.tell.say(f"POST {url}/v1/chat/completions")
+        text, code = self.client.ask_http(url, "hello", text=QUESTION)
+        self.summary.http_answer = text.strip()
+        self.tell.result(f"{code}: {self.summary.http_answer}")
+        self.tell.say(
+            f"Both are served by the engine {effective['engine']}, {effective['maxBatchSize']} requests at a time: "
+            f"{effective['engineReason']}."
+        )
+
     def profile(self) -> None:
         """A window on the live pod under load, and its merged trace."""
         self.tell.step("A profiling window on the live pod, by annotation, under load")
@@ -201,7 +214,16 @@ def main() -> int:
     start = time.monotonic()
     demo = Demo(LiveCluster.connect())
     try:
-        for chapter in (demo.install, demo.serve, demo.answer, demo.profile, demo.terminate, demo.look_back):
+        chapters = (
+            demo.install,
+            demo.serve,
+            demo.answer,
+            demo.answer_http,
+            demo.profile,
+            demo.terminate,
+            demo.look_back,
+        )
+        for chapter in chapters:
             chapter()
     except (AssertionError, ApiException, subprocess.SubprocessError, OSError) as error:
         demo.tell.problem(str(error))

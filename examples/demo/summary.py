@@ -30,6 +30,7 @@ class Summary:
     first_token_s: float = -1.0
     answer: str = ""
     tokens: int = 0
+    http_answer: str = ""
     trace: TraceSummary = field(default_factory=TraceSummary)
     terminate_ms: float = -1.0
     resume_ms: float = -1.0
@@ -45,6 +46,7 @@ class Summary:
             "first_token_s": self.first_token_s > 0,
             "answer": self.answer.strip() == ANSWER,
             "tokens": self.tokens > 0,
+            "http_answer": self.http_answer == ANSWER,
             "trace": trace.runs > 0 and trace.events > 0 and bool(trace.top_ops) and (ROOT / trace.file).is_file(),
             "terminate_ms": 0 <= self.terminate_ms <= TERMINATE_MS,
             "resume_ms": 0 <= self.resume_ms <= RESUME_MS,
@@ -60,6 +62,7 @@ class Summary:
             "first_token_s": f"{self.first_token_s:.3f}",
             "answer": self.answer,
             "tokens": str(self.tokens),
+            "http_answer": self.http_answer,
             "trace": trace,
             "terminate_ms": f"{self.terminate_ms:.0f} (at most {TERMINATE_MS:g})",
             "resume_ms": f"{self.resume_ms:.0f} (at most {RESUME_MS:g})",

@@ -26,14 +26,20 @@ MANAGER = "genai-operator"
 MANAGER_LIVE = "genai-operator-live"
 
 PORT_GRPC = 9000
+PORT_HTTP = 8080
+PORT_HEALTH = 9001  # where the data ports speak TLS
 PORT_METRICS = 9090
 PORT_CONTROL = 9443
 
 # Paths inside a model pod.
 PATH_MODELS = "/models"
+PATH_BUILTIN_MODELS = "/opt/genai/models"
 PATH_PROFILES = "/var/lib/genai/profiles"
 PATH_RUN = "/run/genai"
 PATH_CONTROL_TLS = "/etc/genai/control-tls"
+PATH_TLS = "/etc/genai/tls"
+PATH_CLIENT_CA = "/etc/genai/client-ca"
+PATH_API_KEYS = "/etc/genai/api-keys"
 PATH_TERMINATION_LOG = "/dev/termination-log"
 
 # The common name of the operator's client certificate; pods accept no other.

@@ -16,7 +16,7 @@ def generate(into: Path) -> None:
     """Write stubs for every .proto of the package under the folder `into`, mirroring the package's layout."""
     from grpc_tools import protoc  # a development tool: not needed to import the package
 
-    protos = sorted(str(path) for path in PACKAGE.glob("v*/*.proto"))
+    protos = sorted(str(path) for path in PACKAGE.glob("*/*.proto"))
     root = str(PACKAGE.parent)
     include = Path(protoc.__file__).parent / "_proto"
     options = [f"--{kind}={into}" for kind in ("python_out", "mypy_out", "grpc_python_out")]

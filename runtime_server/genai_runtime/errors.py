@@ -2,8 +2,12 @@
 
 RuntimeServerError
 ├── InvalidRequest        the caller's input is wrong; names the field
+│   └── InvalidGuidance   a grammar or schema that cannot be used
 ├── ModelNotFound         the request names a model that is not served here
 ├── ProfileNotFound       no complete profile has that id
+├── RequestNotFound       no request of that id waits or runs
+├── NotOffered            the protocol knows this call, this server does not do it
+├── Unauthenticated       the caller showed no API key that is known here
 ├── Overloaded            the queue is full or the wait was too long; carries a retry delay
 ├── NotServing            loading, halted, draining or engine down; carries a retry delay
 ├── InvalidSettings       a GENAI_* setting cannot be used; the process does not start
@@ -28,12 +32,31 @@ class InvalidRequest(RuntimeServerError):
         self.field = field
 
 
+class InvalidGuidance(InvalidRequest):
+    """What a request's output has to match cannot be used; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("options.guidance", message)
+
+
 class ModelNotFound(RuntimeServerError):
     """No model of that name is served by this process."""
 
 
 class ProfileNotFound(RuntimeServerError):
     """This pod holds no complete profile of that id."""
+
+
+class RequestNotFound(RuntimeServerError):
+    """No request of that id waits or runs for this caller."""
+
+
+class NotOffered(RuntimeServerError):
+    """A call of a protocol that this server does not do, whoever asks; the message says what to do instead."""
+
+
+class Unauthenticated(RuntimeServerError):
+    """The caller showed no API key that is known here; nothing was started."""
 
 
 class Overloaded(RuntimeServerError):

@@ -1,8 +1,11 @@
 """Everything the model server can be told, from `GENAI_*` variables; read once at the start, then immutable.
 
+`GENAI_SETTINGS` holds any number of them as one JSON object, which is how pods are told; a variable of its own wins.
+
 What a setting does is said where it is used. The model's own facts come from its folder, not from here.
 """
 
+import json
 import os
 import stat
 import tempfile
@@ -10,18 +13,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from genai_runtime.cpu_limit import usable_cpus
 from genai_runtime.errors import InvalidSettings
 
 PREFIX = "GENAI_"
 # Variables of this prefix that are read by other parts.
-OTHER_VARIABLES = frozenset({"GENAI_TERMINATION_LOG"})
+OTHER_VARIABLES = frozenset({"GENAI_SETTINGS", "GENAI_TERMINATION_LOG"})
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
 Length = Annotated[int, Field(ge=0, le=2**24)]
+Bytes = Annotated[int, Field(ge=0, le=2**50)]
+AdapterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
 
 class Settings(BaseSettings):
@@ -34,11 +39,25 @@ class Settings(BaseSettings):
     model_name: str = ""  # empty: the folder's name
     device: Literal["cpu", "cuda"] = "cpu"
     max_length: Length = 0  # 0: the model's context length
-    engine: Literal["auto", "single"] = "auto"
+    adapters: dict[AdapterName, Path] = {}  # LoRA adapters: a folder or file each, by the name that requests use
 
-    # Where it listens. Loopback unless told otherwise: the data port has no authentication of its own.
+    # The engine. What a setting means to an engine that has no such thing: nothing, and GetModel says which engine.
+    engine: Literal["auto", "batch", "single"] = "auto"
+    prefill_chunk: Annotated[int, Field(ge=16, le=8192)] = 64  # tokens that a joining prompt may hold the others up by
+    kv_cache_bytes: Bytes = 0  # 0: what the memory limit allows
+    prefix_cache_bytes: Annotated[int, Field(ge=-1, le=2**50)] = -1  # -1: a share of the KV cache; 0: off
+    speculation: Literal["off", "ngram"] = "off"
+    stream_interval_seconds: Annotated[float, Field(ge=0, le=1)] = 0.02  # tokens are gathered that long; 0: never
+    engine_silence_seconds: Seconds = 30.0  # an engine that hangs so long is restarted (engine/watch.py); 0: never
+
+    # Where it listens. Loopback unless told otherwise: without keys and certificates the data ports trust everybody.
     host: str = "127.0.0.1"
     grpc_port: Port = 9000  # 0: any free port, printed at the start
+    http_port: Port = 8080  # 0: off
+    tls_dir: Path | None = None  # tls.crt and tls.key of the data ports; none: plain text
+    client_ca_dir: Path | None = None  # ca.crt: who calls the data ports shows a certificate of it; needs tls_dir
+    api_keys_dir: Path | None = None  # one key a file, named for whose it is; none: no keys are asked for
+    health_port: Port = 0  # 0: off; gRPC health alone in plain text, for probes that speak no TLS
     metrics_port: Port = 9090  # 0: off
     control_port: Port = 0  # 0: off; the Unix socket in run_dir is always there
     control_tls_dir: Path = Path("/etc/genai/control-tls")
@@ -54,15 +73,18 @@ class Settings(BaseSettings):
     memory_pattern: bool | None = None
 
     # How much is taken on at once.
-    max_concurrent_requests: Annotated[int, Field(ge=1, le=1024)] = 4
+    max_concurrent_requests: Annotated[int, Field(ge=1, le=1024)] = 16
     max_queue_length: Annotated[int, Field(ge=0, le=100_000)] = 64
     max_queue_seconds: Seconds = 30.0
     max_request_seconds: Seconds = 600.0  # 0: no limit
+    max_unread_bytes: Annotated[int, Field(ge=4096, le=2**30)] = 2**20  # of one stream, not taken by its client
     drain_seconds: Seconds = 25.0
 
     # What a request gets that does not say.
     default_max_tokens: Annotated[int, Field(ge=1, le=2**24)] = 512
     limit_max_tokens: Length = 0  # 0: bounded by the sequence length alone
+    limit_prompt_tokens: Length = 0  # the same
+    limit_choices: Annotated[int, Field(ge=1, le=128)] = 8  # of one request (n)
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
@@ -74,11 +96,31 @@ class Settings(BaseSettings):
     options_wait_seconds: Seconds = 0.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The command line, then single variables, then the one that holds many; no files."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _many())
+
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
-        ports = [port for port in (self.grpc_port, self.metrics_port, self.control_port) if port]
+        every = (self.grpc_port, self.http_port, self.health_port, self.metrics_port, self.control_port)
+        ports = [port for port in every if port]
         if len(set(ports)) != len(ports):
-            raise ValueError("GENAI_GRPC_PORT, GENAI_METRICS_PORT and GENAI_CONTROL_PORT must differ")
+            raise ValueError("the ports GENAI_{GRPC,HTTP,HEALTH,METRICS,CONTROL}_PORT must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _clients_are_known_by_tls(self) -> Self:
+        if self.client_ca_dir is not None and self.tls_dir is None:
+            raise ValueError("GENAI_CLIENT_CA_DIR asks clients for certificates, which needs GENAI_TLS_DIR")
         return self
 
     def thread_count(self) -> int:
@@ -110,6 +152,18 @@ def load_settings(**overrides: Any) -> Settings:
     if "profile_dir" not in settings.model_fields_set and not os.access(settings.profile_dir, os.W_OK):
         folders["profile_dir"] = run_dir / "profiles"
     return settings.model_copy(update=folders)
+
+
+def _many() -> dict[str, Any]:
+    """What `GENAI_SETTINGS` holds."""
+    text = os.environ.get("GENAI_SETTINGS") or "{}"
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InvalidSettings(f"GENAI_SETTINGS is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InvalidSettings('GENAI_SETTINGS is not a JSON object such as {"max_length": 2048}')
+    return found
 
 
 def unknown_variables() -> list[str]:

@@ -10,6 +10,7 @@ Annotation to handler ends when the options' new revision is in the status: hand
 import argparse
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -26,6 +27,7 @@ from typing import Any
 
 import aiohttp
 import psutil
+import uvloop
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -185,17 +187,20 @@ async def annotations(api: Api, names: list[str], count: int) -> list[float]:
         begun = time.perf_counter()
         patch = {"metadata": {"annotations": {ENABLE_PROFILING: "bench"}}}
         await api.send("PATCH", MODEL.path(NAMESPACE, name), patch)
-        others = (f"revision {old}", "revision ")
-        arrived = await api.when(name, lambda mark, no=others: mark.startswith("revision ") and mark not in no)
+        arrived = await api.when(name, functools.partial(is_newer, old))
         found.append((arrived - begun) * 1000)
         await asyncio.sleep(PAUSE)
     return found
 
 
+def is_newer(old: str, mark: str) -> bool:
+    """Whether a mark tells of a revision other than the old one."""
+    return mark.startswith("revision ") and mark not in (f"revision {old}", "revision ")
+
+
 def deployment_mark(body: Mapping[str, Any]) -> str:
     container = body["spec"]["template"]["spec"]["containers"][0]
-    environment = {each["name"]: each.get("value") for each in container.get("env", [])}
-    return f"tokens {environment.get('GENAI_DEFAULT_MAX_TOKENS')}"
+    return f"tokens {json.loads(container['env'][0]['value'])['default_max_tokens']}"
 
 
 def model_mark(body: Mapping[str, Any]) -> str:
@@ -282,7 +287,7 @@ def main() -> None:
             plane.kubectl("apply", "--server-side", "--filename=-", stdin=crd.read_text())
         plane.kubectl("create", "namespace", NAMESPACE)
         with operator(plane) as process:
-            run = asyncio.run(measure(plane, process, arguments))
+            run = uvloop.run(measure(plane, process, arguments))
         kubernetes = yaml.safe_load(plane.kubectl("version", "--output=yaml"))["serverVersion"]["gitVersion"]
     found = versions("kopf", "kubernetes", "aiohttp", "pydantic", "grpcio")
     report("control", versions={**found, "kubernetes-server": kubernetes}, runs=[run], checks=checks(run))

@@ -20,6 +20,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "default above the limit": ({"generation": {"maxTokens": 100, "maxTokensLimit": 10}}, "spec.generation"),
     "hot temperature": ({"generation": {"temperature": 9}}, "spec.generation.temperature"),
     "no such mode": ({"engine": {"mode": "magic"}}, "spec.engine.mode"),
+    "a cache larger than the pod": ({"engine": {"kvCache": "1Ti"}}, "engine.kvCache must be less than resources"),
+    "an option of another engine": ({"engine": {"mode": "single", "kvCache": "1Mi"}}, "engine.mode single has no"),
+    "a Secret that is a path": ({"server": {"tls": {"secretName": "../x"}}}, "spec.server.tls.secretName"),
     "requests above limits": (
         {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}},
         "spec.resources",

@@ -42,7 +42,7 @@ def test_status_says_what_serves(shared_model: ModelAccess) -> None:
     status = shared_model.status()
     assert status["endpoints"]["grpc"] == shared_model.address
     assert status["effective"]["provider"] == "cpu"
-    assert status["effective"]["engine"] == "single"
+    assert status["effective"]["engine"] == "batch"
     assert status["replicas"] == status["readyReplicas"] == 1
     assert {each["type"] for each in status["conditions"] if each["status"] == "True"} >= {"Accepted", "Ready"}
     assert all(each["reason"] for each in status["conditions"])

@@ -23,7 +23,7 @@ COMMAND = [sys.executable, "-c", "from genai_runtime.cli import main; main()"]
 def environment(tmp_path: Path, **changes: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GENAI_")}
     own = {"GENAI_RUN_DIR": str(tmp_path / "run"), "GENAI_PROFILE_DIR": str(tmp_path / "profiles")}
-    return {**kept, **own, "GENAI_GRPC_PORT": "0", "GENAI_METRICS_PORT": "0", **changes}
+    return {**kept, **own, "GENAI_GRPC_PORT": "0", "GENAI_HTTP_PORT": "0", "GENAI_METRICS_PORT": "0", **changes}
 
 
 @dataclass
@@ -92,7 +92,7 @@ def test_the_hello_model_is_asked_profiled_halted_and_drained(tmp_path: Path) ->
         assert served.command("ctl", "options", "--enable-profiling", "0").returncode == 0
         served.wait_for(message="profile ended", state="complete")
         profile = json.loads(served.command("ctl", "profile", "list", "-o", "json").stdout)[0]
-        assert profile["runs"] == end["finish"]["completion_tokens"] + 1
+        assert profile["runs"] == end["finish"]["completion_tokens"] + 2  # the prompt's, and the one that chose the end
         fetched = subprocess.run(
             [*COMMAND, "ctl", "profile", "fetch", profile["id"]],
             env=environment(tmp_path),

@@ -26,17 +26,33 @@ FULL = {
     "provider": "cuda",
     "threads": {"intraOp": 4, "spinning": False},
     "session": {"graphOptimizationLevel": "extended", "memoryArena": True, "memoryPattern": False},
-    "engine": {"mode": "single", "maxSequenceLength": 2048},
+    "engine": {
+        "mode": "auto",
+        "maxSequenceLength": 2048,
+        "maxBatchSize": 8,
+        "prefillChunk": 128,
+        "kvCache": "1Gi",
+        "prefixCaching": {"enabled": True, "maxBytes": 67108864},
+        "speculation": "ngram",
+    },
     "generation": {
         "maxTokens": 16,
         "maxTokensLimit": 16,
+        "promptTokensLimit": 1024,
+        "choicesLimit": 4,
         "temperature": 0.7,
         "topK": 40,
         "topP": 0.9,
         "repetitionPenalty": 1.1,
     },
     "warmup": {"prompts": ["Hello $(HOME)"], "maxTokens": 4},
-    "server": {"maxConcurrentRequests": 2, "maxQueueLength": 0, "drainSeconds": 0},
+    "server": {
+        "protocols": {"http": True},
+        "tls": {"secretName": "certificate", "clientCASecretName": "clients"},
+        "apiKeys": {"secretName": "keys"},
+        "maxQueueLength": 0,
+        "drainSeconds": 0,
+    },
     "runtimeOptions": {
         "enableProfiling": "slow-requests",
         "terminateSession": "0",
@@ -69,6 +85,31 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a prompt without end": ({"warmup": {"prompts": ["x" * 4097]}}, "spec.warmup.prompts"),
     "negative replicas": ({"replicas": -1}, "spec.replicas"),
     "a thousand and one replicas": ({"replicas": 1001}, "spec.replicas"),
+    "an engine nobody knows": ({"engine": {"mode": "magic"}}, "spec.engine.mode"),
+    "an option of another engine": ({"engine": {"mode": "single", "speculation": "ngram"}}, "spec.engine"),
+    "a batch on a GPU": ({"engine": {"mode": "batch"}, "provider": "cuda"}, "engine.mode batch needs provider cpu"),
+    "a KV cache as large as the pod": ({"engine": {"kvCache": "2Gi"}}, "less than resources.limits.memory"),
+    "a KV cache larger than its pod": (
+        {"engine": {"kvCache": "1Gi"}, "resources": {"limits": {"memory": "1000M"}}},
+        "less than resources.limits.memory",
+    ),
+    "a KV cache of nothing": ({"engine": {"kvCache": 0}}, "spec.engine.kvCache"),
+    "a KV cache of half a byte": ({"engine": {"kvCache": "1048576500m"}}, "spec.engine.kvCache"),
+    "kept prefixes larger than what they are kept in": (
+        {"engine": {"kvCache": "16Mi", "prefixCaching": {"maxBytes": "17Mi"}}},
+        "must not exceed engine.kvCache",
+    ),
+    "a size of nothing": (
+        {"engine": {"prefixCaching": {"enabled": False, "maxBytes": "1Mi"}}},
+        "spec.engine.prefixCaching",
+    ),
+    "a batch of none": ({"engine": {"maxBatchSize": 0}}, "spec.engine.maxBatchSize"),
+    "a chunk of one token": ({"engine": {"prefillChunk": 1}}, "spec.engine.prefillChunk"),
+    "a Secret that is a path": ({"server": {"apiKeys": {"secretName": "../x"}}}, "spec.server.apiKeys.secretName"),
+    "a client authority without a certificate": (
+        {"server": {"tls": {"clientCASecretName": "clients"}}},
+        "spec.server.tls.secretName",
+    ),
     "requests above limits": (
         {"resources": {"requests": {"cpu": "1001m"}, "limits": {"cpu": 1}}},
         "spec.resources",
@@ -94,7 +135,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a toleration that ends": ({"tolerations": [{"key": "a", "tolerationSeconds": 5}]}, "spec.tolerations[0]"),
     "a claim that no claim is called": ({"model": {"uri": "pvc://a..b/x"}}, "spec.model.uri"),
     "an image with a space": ({"image": "not an image"}, "spec.image"),
-    "a field of a later version": ({"adapters": []}, "spec.adapters"),
+    "a field of a later version": ({"autoscaling": {}}, "spec.autoscaling"),
+    "an adapter outside its folder": ({"adapters": [{"name": "a", "path": "a/../b"}]}, "spec.adapters[0].path"),
+    "an adapter without a name": ({"adapters": [{"path": "a"}]}, "spec.adapters[0].name"),
+    "two adapters of one name": (
+        {"adapters": [{"name": "a", "path": "b"}, {"name": "a", "path": "c"}]},
+        "spec.adapters[1]",
+    ),
+    "an adapter of another engine": (
+        {"adapters": [{"name": "a", "path": "b"}], "engine": {"mode": "single"}},
+        "adapters need the engine batch",
+    ),
 }
 
 

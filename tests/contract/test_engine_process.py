@@ -61,7 +61,7 @@ async def test_the_fake_is_predictable(tmp_path: Path) -> None:
 async def test_auto_says_what_it_took(tmp_path: Path) -> None:
     async with engine_process(tmp_path, "auto") as process:
         assert process.info is not None
-        assert process.info.engine == "single"
+        assert process.info.engine == "batch"
         assert "auto" in process.info.engine_reason
 
 

@@ -16,7 +16,7 @@ from genai_protocol.v1 import control_pb2 as pb
 from genai_protocol.v1 import control_pb2_grpc, inference_pb2
 from genai_runtime.errors import InvalidSettings
 from genai_runtime.front.listeners import ControlListener
-from genai_runtime.front.tls import RotatingCredentials
+from genai_runtime.front.tls import CertificateFiles, grpc_credentials
 from support.certificates import Authority, Pair
 from support.ports import free_port
 from support.runtime import Front, ScriptedEngine, collect, running_front, settings_for
@@ -212,11 +212,11 @@ async def test_renewed_certificates_are_used_and_broken_ones_are_not(tmp_path: P
 
 def test_missing_certificates_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"tls\.crt.*GENAI_CONTROL_PORT=0"):
-        RotatingCredentials(tmp_path)
+        grpc_credentials(CertificateFiles.of_control(tmp_path))
     authority = Authority()
     authority.write(tmp_path, Pair(authority.issue("a").certificate, authority.issue("b").key))
     with pytest.raises(InvalidSettings, match="do not fit together"):
-        RotatingCredentials(tmp_path)
+        grpc_credentials(CertificateFiles.of_control(tmp_path))
 
 
 async def test_a_halt_does_not_wait_for_a_window(tmp_path: Path) -> None:

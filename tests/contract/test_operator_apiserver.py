@@ -151,7 +151,7 @@ def test_a_burst_of_edits_ends_in_the_last_one(team: Team) -> None:
 
     def value() -> str:
         container = team.get("deployment", "hello")["spec"]["template"]["spec"]["containers"][0]
-        return str({each["name"]: each.get("value") for each in container["env"]}["GENAI_DEFAULT_MAX_TOKENS"])
+        return str(json.loads(container["env"][0]["value"])["default_max_tokens"])
 
     team.until_settled("hello")
     team.until(lambda: value() == "119", "the last edit")

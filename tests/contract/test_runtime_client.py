@@ -39,7 +39,7 @@ class Pod(control_pb2_grpc.ControlServiceServicer):
 
     async def GetModel(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
         return inference_pb2.GetModelResponse(
-            engine="single", provider="cpu", intra_op_threads=2, warmup_tokens_per_second=12.5
+            engine="batch", provider="cpu", intra_op_threads=2, warmup_tokens_per_second=12.5, kv_tokens=4096
         )
 
 
@@ -95,7 +95,7 @@ async def test_no_window_wanted_is_an_absent_field() -> None:
 async def test_what_the_pod_serves() -> None:
     async with serving(Pod()) as endpoint, client() as runtime:
         reply = await runtime.get_model(endpoint, deadline_seconds=10)
-    assert (reply.engine, reply.provider, reply.intra_op_threads) == ("single", "cpu", 2)
+    assert (reply.engine, reply.provider, reply.intra_op_threads, reply.kv_tokens) == ("batch", "cpu", 2, 4096)
     assert reply.tokens_per_second == 12.5
 
 
@@ -138,7 +138,7 @@ async def test_a_pod_that_comes_up_within_the_deadline_is_reached() -> None:
         server.add_secure_port(f"127.0.0.1:{endpoint.port}", credentials)
         await server.start()
         try:
-            assert (await call).engine == "single"
+            assert (await call).engine == "batch"
         finally:
             await server.stop(0)
 

@@ -23,7 +23,7 @@ _SUITE = "trixie"
 _PATHS = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 _BASES = {
     "run": ("essential", "python3-minimal,libpython3-stdlib,libstdc++6,netbase,tzdata"),
-    "build": ("apt", "python3,python3-venv,libstdc++6,ca-certificates"),
+    "build": ("apt", "python3,python3-venv,libstdc++6,ca-certificates,binutils"),
 }
 """Name to mmdebstrap's variant and packages; the same Python is at the same path in both."""
 

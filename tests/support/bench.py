@@ -21,15 +21,18 @@ FOLDER = Path(__file__).parents[2] / "build" / "bench"
 
 @dataclass(frozen=True)
 class Check:
-    """One figure and its goal. `id` ends in the unit; `at_most` False means that more is better."""
+    """One figure and its goal. `id` ends in the unit; `at_most` False means that more is better. What was not measured
+    has no value and does not hold."""
 
     id: str
-    value: float
+    value: float | None
     goal: float
     at_most: bool = True
 
     @property
     def holds(self) -> bool:
+        if self.value is None:
+            return False
         return self.value <= self.goal if self.at_most else self.value >= self.goal
 
 
@@ -72,7 +75,8 @@ def report(
     table = Table("check", "value", "goal", "holds", title=name)
     for check in checks:
         goal = f"{'≤' if check.at_most else '≥'} {check.goal:g}"
-        table.add_row(check.id, f"{check.value:.4g}", goal, "yes" if check.holds else "NO")
+        value = "not measured" if check.value is None else f"{check.value:.4g}"
+        table.add_row(check.id, value, goal, "yes" if check.holds else "NO")
     console = Console()
     console.print(table)
     console.print(str(path))

@@ -11,6 +11,19 @@ from cryptography.x509.oid import NameOID
 
 _NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 _LATER = _NOW + datetime.timedelta(days=3650)
+# Python 3.13 refuses an authority that does not say what its key is for, and a certificate that does not name the key
+# it was signed with.
+_SIGNING = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,8 @@ class Authority:
         self._certificate = (
             _builder("test authority", self._key, _name("test authority"))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_SIGNING, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         self.certificate = self._certificate.public_bytes(serialization.Encoding.PEM)
@@ -40,6 +55,7 @@ class Authority:
         certificate = (
             _builder(common_name, key, self._certificate.subject)
             .add_extension(names, critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         private = key.private_bytes(

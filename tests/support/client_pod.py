@@ -1,4 +1,4 @@
-"""A gRPC client in a pod: the demo's client program in a pod of the runtime image, run by `kubectl exec`."""
+"""Clients in a pod: the demo's gRPC and HTTP programs in a pod of the runtime image, run by `kubectl exec`."""
 
 import json
 import subprocess
@@ -8,18 +8,19 @@ from typing import Any
 
 from support.live_cluster import LiveCluster, Object, wait_until
 
-PROGRAM = Path(__file__).parents[2] / "examples" / "demo" / "client.py"
+_DEMO = Path(__file__).parents[2] / "examples" / "demo"
+GRPC_PROGRAM, HTTP_PROGRAM = _DEMO / "client.py", _DEMO / "http_client.py"
 RUNTIME_IMAGE = "localhost/genai-runtime:dev"
 NAME = "client"
 
 
 def client_manifests(namespace: str) -> list[Object]:
-    """A ConfigMap with the program and a pod that waits to run it."""
-    program = {
+    """A ConfigMap with the programs and a pod that waits to run them."""
+    programs = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": NAME, "namespace": namespace},
-        "data": {PROGRAM.name: PROGRAM.read_text(encoding="utf-8")},
+        "data": {each.name: each.read_text(encoding="utf-8") for each in (GRPC_PROGRAM, HTTP_PROGRAM)},
     }
     container = {
         "name": NAME,
@@ -27,7 +28,7 @@ def client_manifests(namespace: str) -> list[Object]:
         "imagePullPolicy": "IfNotPresent",
         # PID 1 has no default for SIGTERM: without a handler the pod would outlive its grace period.
         "command": ["python", "-c", "import signal; signal.sigwait([signal.SIGTERM])"],
-        "volumeMounts": [{"name": "program", "mountPath": "/client", "readOnly": True}],
+        "volumeMounts": [{"name": "programs", "mountPath": "/client", "readOnly": True}],
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -40,10 +41,10 @@ def client_manifests(namespace: str) -> list[Object]:
         "terminationGracePeriodSeconds": 2,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
-        "volumes": [{"name": "program", "configMap": {"name": NAME}}],
+        "volumes": [{"name": "programs", "configMap": {"name": NAME}}],
     }
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": NAME, "namespace": namespace}, "spec": spec}
-    return [program, pod]
+    return [programs, pod]
 
 
 class RunningClient:
@@ -84,7 +85,7 @@ class RunningClient:
 
 
 class ClientPod:
-    """The waiting pod; each call runs the program in it once."""
+    """The waiting pod; each call runs a program in it once."""
 
     def __init__(self, cluster: LiveCluster, namespace: str) -> None:
         self._cluster = cluster
@@ -101,18 +102,17 @@ class ClientPod:
 
         wait_until("client pod running", running, 60)
 
-    def arguments(self, command: str, address: str, **options: object) -> list[str]:
-        """kubectl's arguments for one run of the program."""
+    def start(self, command: str, address: str, **options: object) -> RunningClient:
+        """Starts a command of the gRPC program and returns at once."""
+        return self._start(GRPC_PROGRAM, command, address, **options)
+
+    def _start(self, program: Path, *words: str, **options: object) -> RunningClient:
         flags: list[str] = []
         for key, value in options.items():
             flags += [f"--{key.replace('_', '-')}", *([] if value is True else [str(value)])]
-        program = ["python", "-u", f"/client/{PROGRAM.name}", command, address, *flags]
-        return ["exec", "-n", self._namespace, NAME, "--", *program]
-
-    def start(self, command: str, address: str, **options: object) -> RunningClient:
-        """Starts the program and returns at once."""
+        command = ["python", "-u", f"/client/{program.name}", *words, *flags]
         process = subprocess.Popen(
-            self._cluster.command("kubectl", *self.arguments(command, address, **options)),
+            self._cluster.command("kubectl", "exec", "-n", self._namespace, NAME, "--", *command),
             env=self._cluster.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -121,11 +121,25 @@ class ClientPod:
         return RunningClient(process)
 
     def run(self, command: str, address: str, **options: object) -> list[dict[str, Any]]:
-        """Runs the program to its end and returns its lines."""
+        """Runs a command of the gRPC program to its end and returns its lines."""
         return self.start(command, address, **options).finish()
 
-    def ask(self, address: str, text: str = "What is the capital of France?", max_tokens: int = 64) -> tuple[str, str]:
-        """(answer, status code) of one question."""
-        lines = self.run("ask", address, text=text, max_tokens=max_tokens)
-        answer = "".join(line["text"] for line in lines if line["event"] == "chunk")
-        return answer, str(lines[-1]["code"])
+    def ask(self, address: str, **options: object) -> tuple[str, str]:
+        """(answer, status code) of one question over gRPC."""
+        lines = self.run("ask", address, **options)
+        return answer(lines), str(lines[-1]["code"])
+
+    def run_http(self, url: str, model: str, **options: object) -> list[dict[str, Any]]:
+        """Asks one question over OpenAI's HTTP and returns the program's lines."""
+        return self._start(HTTP_PROGRAM, url, model=model, **options).finish()
+
+    def ask_http(self, url: str, model: str, **options: object) -> tuple[str, int]:
+        """(answer, HTTP status) of one question."""
+        lines = self.run_http(url, model, **options)
+        return answer(lines), int(lines[-1]["code"])
+
+
+def answer(lines: list[dict[str, Any]], stream: str | None = None) -> str:
+    """The text that a program's lines hold, or one stream of several."""
+    chunks = (line for line in lines if line["event"] == "chunk" and stream in (None, line.get("id")))
+    return "".join(line["text"] for line in chunks)

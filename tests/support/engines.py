@@ -4,8 +4,8 @@ import dataclasses
 import os
 from pathlib import Path
 
-from genai_runtime.engine.process import GenerationStream
 from genai_runtime.engine.protocol import Engine, EngineSpec
+from genai_runtime.engine.stream import GenerationStream
 from genai_runtime.generation import EngineEvent, Finished, GenerationRequest, Sampling, Tokens
 
 HELLO_MODEL = Path(__file__).resolve().parents[2] / "examples" / "hello-model" / "model"

@@ -50,7 +50,7 @@ class FakePods:
         return OptionsReply(revision, ())
 
     async def get_model(self, pod: PodEndpoint, *, deadline_seconds: float) -> ModelReply:
-        return ModelReply("single", "one CPU", "cpu", 2, 2048, 50.0, 0.1)
+        return ModelReply("batch", "a graph it knows", "cpu", 2, 2048, 50.0, 0.1, 16, 64, 32768, True)
 
     async def forget(self, pod: PodEndpoint) -> None:
         self.forgotten.append(pod.ip)

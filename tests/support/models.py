@@ -16,7 +16,7 @@ from genai_operator.status.observed import (
 
 NOW = "2026-03-01T10:00:00Z"
 LATER = "2026-03-01T10:05:00Z"
-SERVED = ServedModel("single", "the only engine for cpu", "cpu", 2, 2048, 55.55, 0.0321)
+SERVED = ServedModel("batch", "a graph it knows", "cpu", 2, 2048, 55.55, 0.0321, 16, 64, 32768, True)
 
 
 def make_model(

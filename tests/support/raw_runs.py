@@ -50,7 +50,7 @@ def window(**caps: float) -> Window:
 
 def capture(opened: OpenWindow, request: str, kind: str, tokens: int, *ops: Op) -> Path:
     """One profiled run; returns the file as ONNX Runtime left it."""
-    prefix = opened.before_run(request, kind, tokens)
+    prefix = opened.before_run(kind, {request: tokens})
     assert prefix is not None
     path = write_raw(prefix, *(ops or (("/embed", "Gather", 10, 20), ("/head", "MatMul", 31, 40))))
     opened.after_run()

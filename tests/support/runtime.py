@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 
 from genai_protocol.v1 import control_pb2_grpc, inference_pb2, inference_pb2_grpc
-from genai_runtime.engine.protocol import ModelInfo
+from genai_runtime.engine.protocol import EngineStats, ModelInfo
+from genai_runtime.engine.stream import GenerationStream
 from genai_runtime.errors import EngineFailure, ModelUnusable, ProfileNotFound
 from genai_runtime.front.ports import WantedWindow
 from genai_runtime.front.server import RuntimeServer
@@ -23,34 +24,28 @@ INFO = ModelInfo("llama", 256, 320, 200, [2], 0, "scripted", "a test asked for i
 SERVICE = "genai.v1.GenAIService"
 
 
-class ScriptedStream:
-    """The events of one request."""
+class ScriptedRequest:
+    """One submitted request; its events go to the stream of all that were submitted with it."""
 
-    def __init__(self, request: GenerationRequest) -> None:
+    def __init__(self, request: GenerationRequest, stream: GenerationStream) -> None:
         self.request = request
-        self.ended = False
-        self._events: asyncio.Queue[Tokens | Finished | EngineFailure] = asyncio.Queue()
+        self.stream = stream
 
-    async def next_events(self) -> list[Tokens | Finished]:
-        events = [await self._events.get()]
-        while not self._events.empty():
-            events.append(self._events.get_nowait())
-        if isinstance(events[0], EngineFailure):
-            raise events[0]
-        return [event for event in events if not isinstance(event, EngineFailure)]
+    @property
+    def ended(self) -> bool:
+        return self.request.request_id not in self.stream.running
 
-    def put(self, event: Tokens | Finished | EngineFailure) -> None:
-        self.ended = self.ended or not isinstance(event, Tokens)
-        self._events.put_nowait(event)
+    def put(self, event: Tokens | Finished) -> bool:
+        return self.stream.put(event)
 
 
 class ScriptedEngine:
-    """Answers with `answer` ids, or waits for the test when `hold` is set."""
+    """Answers with `answer` ids, or waits for the test when `hold` is set; ends nothing it is told to when `deaf`."""
 
     def __init__(self) -> None:
-        self.hold = False
+        self.hold = self.deaf = False
         self.answer: list[int] = []
-        self.streams: dict[str, ScriptedStream] = {}
+        self.streams: dict[str, ScriptedRequest] = {}
         self.cancelled: list[tuple[str, FinishReason]] = []
         self.calls: list[str] = []
         self.load_error: ModelUnusable | None = None
@@ -59,6 +54,7 @@ class ScriptedEngine:
         self._listeners: list[Callable[[bool], None]] = []
         self._up = self._halted = False
         self.submitted = asyncio.Event()
+        self.stats_listeners: list[Callable[[EngineStats], None]] = []
 
     async def start(self) -> ModelInfo:
         await self.loadable.wait()
@@ -70,22 +66,32 @@ class ScriptedEngine:
     def on_change(self, listener: Callable[[bool], None]) -> None:
         self._listeners.append(listener)
 
-    def submit(self, request: GenerationRequest) -> ScriptedStream:
+    def on_stats(self, listener: Callable[[EngineStats], None]) -> None:
+        self.stats_listeners.append(listener)
+
+    def submit(self, *requests: GenerationRequest, max_unread_bytes: int = 2**20) -> GenerationStream:
         if not self._up:
             raise EngineFailure("there is no engine")
-        stream = self.streams[request.request_id] = ScriptedStream(request)
+        stream = GenerationStream([request.request_id for request in requests], max_unread_bytes)
+        for request in requests:
+            self.streams[request.request_id] = ScriptedRequest(request, stream)
+        for request in requests:
+            self._answer(request, stream)
+        self.submitted.set()
+        return stream
+
+    def _answer(self, request: GenerationRequest, stream: GenerationStream) -> None:
         if self._halted:
             self.end(request.request_id, FinishReason.TERMINATED)
         elif not self.hold:
             for id_ in self.answer[: request.max_tokens]:
                 stream.put(Tokens(request.request_id, [id_]))
             self.end(request.request_id, FinishReason.STOP)
-        self.submitted.set()
-        return stream
 
     def cancel(self, request_id: str, reason: FinishReason) -> None:
         self.cancelled.append((request_id, reason))
-        self.end(request_id, reason)
+        if not self.deaf:
+            self.end(request_id, reason)
 
     def halt(self) -> None:
         self.calls.append("halt")
@@ -113,7 +119,7 @@ class ScriptedEngine:
             listener(False)
         for stream in self.streams.values():
             if not stream.ended:
-                stream.put(EngineFailure("the engine process was killed by signal 11"))
+                stream.stream.fail("the engine process was killed by signal 11")
 
     def come_back(self) -> None:
         """A new process has loaded."""
@@ -235,6 +241,7 @@ def settings_for(tmp_path: Path, **changes: Any) -> Settings:
     """Free ports, short waits, own folders; nothing from the environment."""
     values: dict[str, Any] = {
         "grpc_port": 0,
+        "http_port": 0,
         "metrics_port": 0,
         "run_dir": tmp_path / "run",
         "profile_dir": tmp_path / "profiles",

@@ -1,7 +1,7 @@
 """Prints the CustomResourceDefinition from the typed models: `python -m genai_operator.api.crd [--check]`.
 
-Writes `crds/` and the chart's copy of it; with `--check` it only says whether they are up to date. The fields are
-`spec.py`'s and `status_model.py`'s, how they become a schema is `schema.py`'s.
+Writes `crds/`, the chart's copy of it and the page of the fields in `docs/`; with `--check` it only says whether they
+are up to date. The fields are `spec.py`'s and `status_model.py`'s, how they become a schema is `schema.py`'s.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from genai_operator.api.names import MAX_NAME_LENGTH, NAME_EXPLANATION, NAME_PATTERN
+from genai_operator.api.reference import reference_page
 from genai_operator.api.schema import structural_schema
 from genai_operator.api.spec import GenAIModelSpec
 from genai_operator.api.status_model import GenAIModelStatus
@@ -22,6 +23,7 @@ FILES = (
     _ROOT / "crds" / f"{GROUP}_{PLURAL}.yaml",
     _ROOT / "charts" / "genai-operator" / "crds-source" / f"{PLURAL}.yaml",
 )
+REFERENCE = _ROOT / "docs" / "genaimodel.md"
 _HEADER = "# Generated from operator/genai_operator/api by `python -m genai_operator.api.crd`; edit those models.\n"
 
 
@@ -112,8 +114,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m genai_operator.api.crd", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is out of date")
     check = parser.parse_args(arguments).check
-    text, stale = render(), 0
-    for file in FILES:
+    stale = 0
+    texts = {**dict.fromkeys(FILES, render()), REFERENCE: reference_page(structural_schema(GenAIModelSpec))}
+    for file, text in texts.items():
         if file.is_file() and file.read_text(encoding="utf-8") == text:
             continue
         stale = 1

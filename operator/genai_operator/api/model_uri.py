@@ -10,7 +10,10 @@ _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _CLAIM = rf"{_LABEL}(\.{_LABEL})*"
 # No segment starts with a dot: neither `..` nor a hidden folder can be named. The length is bounded by MAX_LENGTH:
 # RE2 refuses large counted repetitions.
-_PATH = r"(/[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)+"
+_SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*"
+_PATH = rf"(/{_SEGMENT})+"
+# A path inside a model's folder.
+RELATIVE_PATTERN = rf"^{_SEGMENT}(/{_SEGMENT})*$"
 
 # One regular expression in the syntax that Python and the API server (RE2) share.
 PATTERN = f"^(builtin://{_NAME}|pvc://{_CLAIM}{_PATH})$"

@@ -2,7 +2,7 @@
 
 import re
 
-from genai_operator.constants import LABEL_MODEL, MANAGED_BY, PORT_GRPC
+from genai_operator.constants import LABEL_MODEL, MANAGED_BY, PORT_GRPC, PORT_HTTP
 
 # A Service's name has at most 63 characters; the longest of ours adds `-headless` and leaves room for more.
 MAX_NAME_LENGTH = 52
@@ -56,3 +56,9 @@ def selector(model: str) -> str:
 def grpc_endpoint(model: str, namespace: str) -> str:
     """Where in-cluster clients find the model: host:port."""
     return f"{service_name(model)}.{namespace}.svc:{PORT_GRPC}"
+
+
+def http_endpoint(model: str, namespace: str, *, secured: bool) -> str:
+    """Where its HTTP routes are; OpenAI's are under /v1 of it."""
+    scheme = "https" if secured else "http"
+    return f"{scheme}://{service_name(model)}.{namespace}.svc:{PORT_HTTP}"

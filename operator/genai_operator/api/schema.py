@@ -84,7 +84,7 @@ def _inclusive(schema: Schema) -> None:
 
 def _set_default(schema: Schema) -> None:
     """An object's default is its fields' defaults, written out: rules are checked against it as it stands."""
-    if "default" in schema and "properties" in schema:
+    if schema.get("default") is not None and "properties" in schema:
         fields = schema["properties"].items()
         schema["default"] = {name: part["default"] for name, part in fields if "default" in part}
     if schema.get("default", ...) in (None, [], {}):

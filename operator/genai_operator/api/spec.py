@@ -1,7 +1,8 @@
 """`GenAIModelSpec`: what users write, with bounds, defaults and the rules between fields.
 
 Every rule between fields stands here twice, side by side: as CEL, so that the API server refuses with a message, and
-as a validator, because objects stored before a rule existed must be reported, not crashed on. No behaviour.
+as a validator, because objects stored before a rule existed must be reported, not crashed on. No behaviour. The larger
+parts have modules of their own, `engine_spec.py` and `server_spec.py`.
 """
 
 from typing import Annotated, Literal, Self
@@ -10,8 +11,11 @@ from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, W
 
 from genai_operator.api import model_uri
 from genai_operator.api.base import ApiModel, cel
+from genai_operator.api.engine_spec import Adapter, Engine
 from genai_operator.api.options_spec import RuntimeOptionsSpec
 from genai_operator.api.pod_fields import LABEL_VALUE, QUALIFIED_NAME, LocalObjectReference, Resources, Toleration
+from genai_operator.api.quantity import parse_quantity
+from genai_operator.api.server_spec import Generation, Server, Warmup
 
 
 def _known_uri(uri: str) -> str:
@@ -77,70 +81,28 @@ class Session(ApiModel):
     memory_pattern: StrictBool | None = Field(default=None, description="Plan memory once for inputs of one shape.")
 
 
-class Engine(ApiModel):
-    """What runs the model."""
-
-    mode: Literal["auto", "single"] = Field(
-        default="auto",
-        description="single: one ONNX Runtime GenAI generator a request. auto: chosen for the model and provider; "
-        "status.effective.engine says which.",
-    )
-    max_sequence_length: int = Field(
-        default=0,
-        ge=0,
-        le=1_048_576,
-        description="Prompt and answer together, in tokens. 0: the model's context length.",
-    )
-
-
-class Generation(ApiModel):
-    """Defaults of a request's options, and the limit no request can exceed. What is absent is the model's own."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            "self.maxTokens <= self.maxTokensLimit", "generation.maxTokens must not exceed generation.maxTokensLimit"
-        )
-    )
-
-    max_tokens: int = Field(default=256, ge=1, le=1_048_576, description="New tokens when a request does not say.")
-    max_tokens_limit: int = Field(
-        default=4096, ge=1, le=1_048_576, description="New tokens at most, whatever a request says."
-    )
-    temperature: float | None = Field(default=None, ge=0, le=2, description="0 is greedy.")
-    top_k: int | None = Field(default=None, ge=0, le=1_048_576, description="0 is off.")
-    top_p: float | None = Field(default=None, gt=0, le=1, description="1 is off.")
-    repetition_penalty: float | None = Field(default=None, gt=0, le=2, description="1 is off.")
-
-    @model_validator(mode="after")
-    def _default_within_limit(self) -> Self:
-        if self.max_tokens > self.max_tokens_limit:
-            raise ValueError("generation.maxTokens must not exceed generation.maxTokensLimit")
-        return self
-
-
-class Warmup(ApiModel):
-    """What a pod generates before it is Ready."""
-
-    prompts: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] | None = Field(
-        default=None, max_length=16, description="Absent: one short prompt of the runtime's own. Empty: no warm-up."
-    )
-    max_tokens: int = Field(default=16, ge=1, le=1024, description="New tokens for each prompt.")
-
-
-class Server(ApiModel):
-    """Admission, deadlines and drain of one pod."""
-
-    max_concurrent_requests: int = Field(default=4, ge=1, le=1024, description="Requests generated at the same time.")
-    max_queue_length: int = Field(default=64, ge=0, le=65_536, description="Requests that wait; more are refused.")
-    max_queue_seconds: int = Field(default=30, ge=1, le=3600, description="How long a request waits at most.")
-    max_request_seconds: int = Field(default=600, ge=1, le=86_400, description="How long a request runs at most.")
-    drain_seconds: int = Field(
-        default=30, ge=0, le=3600, description="How long a pod that is going away finishes its streams."
-    )
+_MEMORY_EXPLANATION = "engine.kvCache must be less than resources.limits.memory: the model is in there as well"
+_BATCH_EXPLANATION = "engine.mode batch needs provider cpu"
+_ADAPTERS_EXPLANATION = "adapters need the engine batch: provider cpu, and engine.mode auto or batch"
+_SAME_ADAPTER_EXPLANATION = "adapters must differ in name"
 
 
 class GenAIModelSpec(ApiModel):
     """What the endpoint shall be."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            "!has(self.engine.kvCache) || !('memory' in self.resources.limits) || "
+            "quantity(string(self.engine.kvCache)).compareTo(quantity(string(self.resources.limits['memory']))) < 0",
+            _MEMORY_EXPLANATION,
+            ("self.engine.mode != 'batch' || self.provider == 'cpu'", _BATCH_EXPLANATION),
+            (
+                "!has(self.adapters) || size(self.adapters) == 0 || "
+                "(self.engine.mode != 'single' && self.provider == 'cpu')",
+                _ADAPTERS_EXPLANATION,
+            ),
+        )
+    )
 
     model: ModelSource
     provider: Literal["cpu", "cuda"] = Field(
@@ -150,6 +112,12 @@ class GenAIModelSpec(ApiModel):
     threads: Threads = Threads()
     session: Session = Session()
     engine: Engine = Engine()
+    adapters: tuple[Adapter, ...] = Field(
+        default=(),
+        max_length=32,
+        description="LoRA adapters that a request may name.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     generation: Generation = Generation()
     warmup: Warmup = Warmup()
     server: Server = Server()
@@ -177,6 +145,20 @@ class GenAIModelSpec(ApiModel):
     image_pull_secrets: tuple[LocalObjectReference, ...] = Field(
         default=(), max_length=16, description="Added to the operator's own."
     )
+
+    @model_validator(mode="after")
+    def _engine_fits(self) -> Self:
+        limit = self.resources.limits.get("memory")
+        wanted = self.engine.kv_cache_bytes()
+        if limit is not None and wanted and wanted >= parse_quantity(limit):
+            raise ValueError(_MEMORY_EXPLANATION)
+        if self.engine.mode == "batch" and self.provider != "cpu":
+            raise ValueError(_BATCH_EXPLANATION)
+        if self.adapters and (self.engine.mode == "single" or self.provider != "cpu"):
+            raise ValueError(_ADAPTERS_EXPLANATION)
+        if len({adapter.name for adapter in self.adapters}) < len(self.adapters):
+            raise ValueError(_SAME_ADAPTER_EXPLANATION)
+        return self
 
     @property
     def wanted_replicas(self) -> int:

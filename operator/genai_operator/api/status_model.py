@@ -25,7 +25,7 @@ class Condition(ApiModel):
     status: Literal["True", "False", "Unknown"]
     reason: Annotated[str, Field(min_length=1, max_length=64)]
     message: Message = ""
-    observed_generation: int = Field(default=0, ge=0)
+    observed_generation: int | None = Field(default=None, ge=0)
     last_transition_time: Time
 
 
@@ -33,6 +33,7 @@ class Endpoints(ApiModel):
     """Where clients inside the cluster find the model."""
 
     grpc: ShortText = Field(description="host:port of the gRPC service.")
+    http: ShortText | None = Field(default=None, description="URL of the HTTP routes; OpenAI's are under /v1.")
 
 
 class EffectiveThreads(ApiModel):
@@ -49,6 +50,13 @@ class Effective(ApiModel):
     engine_reason: Message | None = Field(default=None, description="Why this engine was taken.")
     threads: EffectiveThreads | None = None
     max_sequence_length: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    max_batch_size: int | None = Field(default=None, ge=0, le=1_000_000, description="Requests decoded in one run.")
+    prefill_chunk: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    kv_tokens: int | None = Field(
+        default=None, ge=0, le=1_000_000_000_000, description="Tokens that all running requests together may hold."
+    )
+    adapters: tuple[ShortText, ...] | None = Field(default=None, max_length=32, description="LoRA adapters, by name.")
+    prefix_caching: bool | None = Field(default=None, description="Whether prompts that begin the same share work.")
     image: Annotated[str, Field(max_length=512)] | None = None
 
 

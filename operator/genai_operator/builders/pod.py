@@ -8,7 +8,7 @@ from genai_operator.builders.environment import environment
 from genai_operator.builders.metadata import labels
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.builders.storage import model_location, volume_mounts, volumes
-from genai_operator.constants import PORT_CONTROL, PORT_GRPC, PORT_METRICS
+from genai_operator.constants import PORT_CONTROL, PORT_GRPC, PORT_HEALTH, PORT_HTTP, PORT_METRICS
 
 CONTAINER = "model"
 USER = 65532
@@ -57,6 +57,15 @@ def runtime_image(model: GenAIModel, settings: BuilderSettings) -> str:
     return model.spec.image or settings.runtime_image
 
 
+def container_ports(model: GenAIModel) -> dict[str, int]:
+    """The ports a pod listens on, by name."""
+    server = model.spec.server
+    ports = {"grpc": PORT_GRPC, "http": PORT_HTTP, "metrics": PORT_METRICS, "control": PORT_CONTROL}
+    if not server.protocols.http:
+        del ports["http"]
+    return ports if server.tls is None else {**ports, "health": PORT_HEALTH}
+
+
 def _scheduling(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
     """Fields that are left out where there is nothing to say."""
     spec = model.spec
@@ -78,16 +87,14 @@ def _container(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
         "args": ["serve", model_location(model)],
         "env": environment(model),
         "ports": [
-            {"name": "grpc", "containerPort": PORT_GRPC, "protocol": "TCP"},
-            {"name": "metrics", "containerPort": PORT_METRICS, "protocol": "TCP"},
-            {"name": "control", "containerPort": PORT_CONTROL, "protocol": "TCP"},
+            {"name": name, "containerPort": port, "protocol": "TCP"} for name, port in container_ports(model).items()
         ],
         "resources": {
             name: dict(sorted(amounts.items()))
             for name, amounts in (("requests", spec.resources.requests), ("limits", spec.resources.limits))
             if amounts
         },
-        **_probes(),
+        **_probes(PORT_HEALTH if spec.server.tls is not None else PORT_GRPC),
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -100,14 +107,14 @@ def _container(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
     }
 
 
-def _probes() -> dict[str, Any]:
-    alive = {"port": PORT_GRPC, "service": ""}
+def _probes(port: int) -> dict[str, Any]:
+    alive = {"port": port, "service": ""}
     return {
         # The front binds its port in a second; two minutes are for a node that is busy. Loading is readiness's matter.
         "startupProbe": {"grpc": alive, "periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 120},
         "livenessProbe": {"grpc": alive, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
         "readinessProbe": {
-            "grpc": {"port": PORT_GRPC, "service": READINESS_SERVICE},
+            "grpc": {"port": port, "service": READINESS_SERVICE},
             "periodSeconds": 1,
             "timeoutSeconds": 3,
             "failureThreshold": 3,

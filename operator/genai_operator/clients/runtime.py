@@ -80,6 +80,11 @@ class ModelReply:
     max_sequence_length: int
     tokens_per_second: float
     time_to_first_token_seconds: float
+    max_batch_size: int
+    prefill_chunk: int
+    kv_tokens: int
+    prefix_caching: bool
+    adapters: tuple[str, ...] = ()
 
 
 class RuntimeClient:
@@ -114,6 +119,11 @@ class RuntimeClient:
             max_sequence_length=model.max_sequence_length,
             tokens_per_second=model.warmup_tokens_per_second,
             time_to_first_token_seconds=model.warmup_time_to_first_token_seconds,
+            max_batch_size=model.max_batch_size,
+            prefill_chunk=model.prefill_chunk,
+            kv_tokens=model.kv_tokens,
+            prefix_caching=model.prefix_caching,
+            adapters=tuple(model.adapters),
         )
 
     async def forget(self, pod: PodEndpoint) -> None:

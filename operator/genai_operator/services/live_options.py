@@ -7,7 +7,7 @@ Every pod has its own task, so one that hangs delays no other and no pass. Which
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -171,15 +171,7 @@ class LiveOptions:
                 self._failed(link)
             else:
                 link.failures = 0
-                served = ServedModel(
-                    engine=reply.engine,
-                    engine_reason=reply.engine_reason,
-                    provider=reply.provider,
-                    intra_op_threads=reply.intra_op_threads,
-                    max_sequence_length=reply.max_sequence_length,
-                    tokens_per_second=reply.tokens_per_second,
-                    time_to_first_token_seconds=reply.time_to_first_token_seconds,
-                )
+                served = ServedModel(**asdict(reply))
                 if link.answer:
                     link.answer = replace(link.answer, served=served)
         self.wake(key, 0.0)

@@ -123,9 +123,10 @@ class ModelService:
         soon: float,
     ) -> None:
         observed = self._observe(key, hindrance, paused=_paused(body))
+        # First, so that who sees `observedGeneration` sees what became of the spec's runtime options too.
+        await self._status.write(key, body, MANAGER_LIVE, summarise_runtime_options(model, desired, observed))
         if not soon:  # else this part would be written twice
             await self._status.write(key, body, MANAGER, summarise(model, observed))
-        await self._status.write(key, body, MANAGER_LIVE, summarise_runtime_options(model, desired, observed))
 
     async def _report_invalid(self, key: str, body: Mapping[str, Any], error: InvalidModel) -> None:
         """Says what is wrong with the resource; its children stay as they are."""

@@ -36,6 +36,7 @@ CRASHES = (
     Reason.MODEL_NOT_FOUND,
     Reason.MODEL_INVALID,
     Reason.EXECUTION_PROVIDER_UNAVAILABLE,
+    Reason.INVALID_SPEC,
     Reason.CRASH_LOOP_BACK_OFF,
 )
 # Of several pods' causes, the first in this order is told.
@@ -45,7 +46,6 @@ _ORDER = (
     Reason.IMAGE_PULL_BACK_OFF,
     Reason.QUOTA_EXCEEDED,
     Reason.ADMISSION_DENIED,
-    Reason.INVALID_SPEC,
     Reason.UNSCHEDULABLE,
 )
 

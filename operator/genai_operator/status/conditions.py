@@ -21,10 +21,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Makes the conditions of one status from verdicts. `now` is RFC 3339; `previous` the status in the cluster."""
+    """Makes the conditions of one status from verdicts. `now` is RFC 3339; `previous` the status in the cluster.
+
+    `generation`: which one they speak of; None for what does not follow the spec alone.
+    """
 
     previous: Mapping[str, Any]
-    generation: int
+    generation: int | None
     now: str
 
     def make(self, kind: ConditionType, verdict: Verdict) -> Condition:

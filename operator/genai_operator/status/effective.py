@@ -29,6 +29,11 @@ def effective(model: GenAIModel, observed: ObservedModel) -> Effective | None:
         engine_reason=bounded(newest.engine_reason),
         threads=EffectiveThreads(intra_op=newest.intra_op_threads),
         max_sequence_length=newest.max_sequence_length,
+        max_batch_size=newest.max_batch_size,
+        prefill_chunk=newest.prefill_chunk or None,
+        kv_tokens=newest.kv_tokens or None,
+        adapters=newest.adapters or None,
+        prefix_caching=newest.prefix_caching,
         image=image,
     )
 

@@ -66,6 +66,11 @@ class ServedModel:
     max_sequence_length: int
     tokens_per_second: float
     time_to_first_token_seconds: float
+    max_batch_size: int = 1
+    prefill_chunk: int = 0
+    kv_tokens: int = 0  # 0: this engine does not count them
+    prefix_caching: bool = False
+    adapters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,12 @@ def summarise_runtime_options(model: GenAIModel, desired: DesiredOptions, observ
         applied=f"{len(applied)}/{len(pods)}",
         pods=tuple((others + applied)[:MAX_LISTED_PODS]),
     )
-    conditions = Conditions(model.status, model.metadata.generation, observed.now)
+    # Annotations have no generation, so the condition speaks of a revision. It also spares an edit of the spec a write.
+    conditions = Conditions(model.status, None, observed.now)
     condition = conditions.make(ConditionType.RUNTIME_OPTIONS_APPLIED, _verdict(desired, pods))
     return {
         "runtimeOptions": told.model_dump(by_alias=True, exclude_none=True, mode="json"),
-        "conditions": [condition.model_dump(by_alias=True, mode="json")],
+        "conditions": [condition.model_dump(by_alias=True, exclude_none=True, mode="json")],
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
-from genai_operator.api.names import grpc_endpoint, selector
+from genai_operator.api.names import grpc_endpoint, http_endpoint, selector
 from genai_operator.api.runtime_options import desired_options
 from genai_operator.api.status_model import Endpoints, GenAIModelStatus
 from genai_operator.errors import InvalidModel
@@ -35,12 +35,18 @@ def summarise(model: GenAIModel, observed: ObservedModel) -> dict[str, Any]:
         replicas=observed.deployment.replicas if observed.deployment else 0,
         ready_replicas=_ready_pods(observed),
         selector=selector(name),
-        endpoints=Endpoints(grpc=grpc_endpoint(name, model.metadata.namespace)),
+        endpoints=_endpoints(model),
         effective=effective(model, observed),
         performance=performance(model, observed),
         conditions=tuple(conditions.make(kind, verdict) for kind, verdict in _verdicts(model, observed).items()),
     )
     return status.model_dump(by_alias=True, exclude_none=True, mode="json")
+
+
+def _endpoints(model: GenAIModel) -> Endpoints:
+    name, namespace, server = model.metadata.name, model.metadata.namespace, model.spec.server
+    http = http_endpoint(name, namespace, secured=server.tls is not None) if server.protocols.http else None
+    return Endpoints(grpc=grpc_endpoint(name, namespace), http=http)
 
 
 def summarise_invalid(

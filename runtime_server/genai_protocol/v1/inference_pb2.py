@@ -24,17 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!genai_protocol/v1/inference.proto\x12\x08genai.v1\"\xa6\x01\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12\'\n\ttoken_ids\x18\x03 \x01(\x0b\x32\x12.genai.v1.TokenIdsH\x00\x12,\n\x07options\x18\x04 \x01(\x0b\x32\x1b.genai.v1.GenerationOptions\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x07\n\x05input\"\x87\x01\n\x0b\x43hatRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\'\n\x08messages\x18\x02 \x03(\x0b\x32\x15.genai.v1.ChatMessage\x12,\n\x07options\x18\x03 \x01(\x0b\x32\x1b.genai.v1.GenerationOptions\x12\x12\n\nrequest_id\x18\x04 \x01(\t\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\"\xf5\x01\n\x11GenerationOptions\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x12\n\x05top_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x05\x88\x01\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penaltyB\x07\n\x05_seed\"z\n\x10GenerateResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x14.genai.v1.TokenChunkH\x00\x12\"\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x10.genai.v1.FinishH\x00\x42\x07\n\x05\x65vent\"-\n\nTokenChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\"\x85\x01\n\x06\x46inish\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.genai.v1.FinishReason\x12\x1e\n\x05usage\x18\x02 \x01(\x0b\x32\x0f.genai.v1.Usage\x12\"\n\x07timings\x18\x03 \x01(\x0b\x32\x11.genai.v1.Timings\x12\x0f\n\x07message\x18\x04 \x01(\t\"9\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\"w\n\x07Timings\x12\x15\n\rqueue_seconds\x18\x01 \x01(\x01\x12#\n\x1btime_to_first_token_seconds\x18\x02 \x01(\x01\x12\x15\n\rtotal_seconds\x18\x03 \x01(\x01\x12\x19\n\x11tokens_per_second\x18\x04 \x01(\x01\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xad\x03\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.genai.v1.ServingState\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x04 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x05 \x01(\r\x12\x0e\n\x06\x65ngine\x18\x06 \x01(\t\x12\x15\n\rengine_reason\x18\x07 \x01(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x18\n\x10intra_op_threads\x18\t \x01(\r\x12\x1b\n\x13max_sequence_length\x18\n \x01(\r\x12\x1f\n\x17max_concurrent_requests\x18\x0b \x01(\r\x12\x1b\n\x13onnxruntime_version\x18\x0c \x01(\t\x12!\n\x19onnxruntime_genai_version\x18\r \x01(\t\x12 \n\x18warmup_tokens_per_second\x18\x0e \x01(\x01\x12*\n\"warmup_time_to_first_token_seconds\x18\x0f \x01(\x01*\xeb\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TERMINATED\x10\x03\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x04\x12\x1a\n\x16\x46INISH_REASON_SHUTDOWN\x10\x05\x12\x17\n\x13\x46INISH_REASON_ERROR\x10\x06\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x07*\xb8\x01\n\x0cServingState\x12\x1d\n\x19SERVING_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SERVING_STATE_LOADING\x10\x01\x12\x19\n\x15SERVING_STATE_SERVING\x10\x02\x12\x18\n\x14SERVING_STATE_HALTED\x10\x03\x12\x1a\n\x16SERVING_STATE_DRAINING\x10\x04\x12\x1d\n\x19SERVING_STATE_ENGINE_DOWN\x10\x05\x32\xd3\x01\n\x0cGenAIService\x12\x43\n\x08Generate\x12\x19.genai.v1.GenerateRequest\x1a\x1a.genai.v1.GenerateResponse0\x01\x12;\n\x04\x43hat\x12\x15.genai.v1.ChatRequest\x1a\x1a.genai.v1.GenerateResponse0\x01\x12\x41\n\x08GetModel\x12\x19.genai.v1.GetModelRequest\x1a\x1a.genai.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!genai_protocol/v1/inference.proto\x12\x08genai.v1\"\xa6\x01\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12\'\n\ttoken_ids\x18\x03 \x01(\x0b\x32\x12.genai.v1.TokenIdsH\x00\x12,\n\x07options\x18\x04 \x01(\x0b\x32\x1b.genai.v1.GenerationOptions\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x07\n\x05input\"\x87\x01\n\x0b\x43hatRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\'\n\x08messages\x18\x02 \x03(\x0b\x32\x15.genai.v1.ChatMessage\x12,\n\x07options\x18\x03 \x01(\x0b\x32\x1b.genai.v1.GenerationOptions\x12\x12\n\nrequest_id\x18\x04 \x01(\t\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\"\xe6\x05\n\x11GenerationOptions\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x12\n\x05top_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x05\x88\x01\x01\x12\x12\n\x05min_p\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x08 \x01(\x02H\x07\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\t \x01(\x02H\x08\x88\x01\x01\x12>\n\nlogit_bias\x18\n \x03(\x0b\x32*.genai.v1.GenerationOptions.LogitBiasEntry\x12\x0c\n\x04stop\x18\x0b \x03(\t\x12\x16\n\x0estop_token_ids\x18\x0c \x03(\r\x12\x17\n\nmin_tokens\x18\r \x01(\rH\t\x88\x01\x01\x12\x12\n\nignore_eos\x18\x0e \x01(\x08\x12\x0e\n\x01n\x18\x0f \x01(\rH\n\x88\x01\x01\x12\x15\n\x08logprobs\x18\x10 \x01(\rH\x0b\x88\x01\x01\x12$\n\x08guidance\x18\x11 \x01(\x0b\x32\x12.genai.v1.Guidance\x12\x0f\n\x07\x61\x64\x61pter\x18\x12 \x01(\t\x12\x15\n\x08priority\x18\x13 \x01(\x11H\x0c\x88\x01\x01\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penaltyB\x07\n\x05_seedB\x08\n\x06_min_pB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\r\n\x0b_min_tokensB\x04\n\x02_nB\x0b\n\t_logprobsB\x0b\n\t_priority\"a\n\x08Guidance\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12\x0f\n\x05regex\x18\x02 \x01(\tH\x00\x12\x0e\n\x04lark\x18\x03 \x01(\tH\x00\x12\x15\n\x0bjson_object\x18\x04 \x01(\x08H\x00\x42\x06\n\x04kind\"z\n\x10GenerateResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x14.genai.v1.TokenChunkH\x00\x12\"\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x10.genai.v1.FinishH\x00\x42\x07\n\x05\x65vent\"f\n\nTokenChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\x12\r\n\x05index\x18\x03 \x01(\r\x12(\n\x08logprobs\x18\x04 \x03(\x0b\x32\x16.genai.v1.TokenLogprob\"\x94\x01\n\x0cTokenLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\x12/\n\x03top\x18\x03 \x03(\x0b\x32\".genai.v1.TokenLogprob.Alternative\x1a\x30\n\x0b\x41lternative\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\"\xcb\x01\n\x06\x46inish\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.genai.v1.FinishReason\x12\x1e\n\x05usage\x18\x02 \x01(\x0b\x32\x0f.genai.v1.Usage\x12\"\n\x07timings\x18\x03 \x01(\x0b\x32\x11.genai.v1.Timings\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\r\n\x05index\x18\x05 \x01(\r\x12\x0e\n\x04stop\x18\x06 \x01(\tH\x00\x12\x17\n\rstop_token_id\x18\x07 \x01(\rH\x00\x42\x0c\n\nstopped_by\"W\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x03 \x01(\r\"w\n\x07Timings\x12\x15\n\rqueue_seconds\x18\x01 \x01(\x01\x12#\n\x1btime_to_first_token_seconds\x18\x02 \x01(\x01\x12\x15\n\rtotal_seconds\x18\x03 \x01(\x01\x12\x19\n\x11tokens_per_second\x18\x04 \x01(\x01\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xc7\x04\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.genai.v1.ServingState\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x04 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x05 \x01(\r\x12\x0e\n\x06\x65ngine\x18\x06 \x01(\t\x12\x15\n\rengine_reason\x18\x07 \x01(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x18\n\x10intra_op_threads\x18\t \x01(\r\x12\x1b\n\x13max_sequence_length\x18\n \x01(\r\x12\x1f\n\x17max_concurrent_requests\x18\x0b \x01(\r\x12\x1b\n\x13onnxruntime_version\x18\x0c \x01(\t\x12!\n\x19onnxruntime_genai_version\x18\r \x01(\t\x12 \n\x18warmup_tokens_per_second\x18\x0e \x01(\x01\x12*\n\"warmup_time_to_first_token_seconds\x18\x0f \x01(\x01\x12\x10\n\x08\x66\x65\x61tures\x18\x10 \x03(\t\x12\x10\n\x08\x61\x64\x61pters\x18\x11 \x03(\t\x12\x11\n\tkv_tokens\x18\x12 \x01(\x04\x12\x1a\n\x12kv_bytes_per_token\x18\x13 \x01(\x04\x12\x16\n\x0emax_batch_size\x18\x14 \x01(\r\x12\x16\n\x0eprefix_caching\x18\x15 \x01(\x08\x12\x15\n\rprefill_chunk\x18\x16 \x01(\r\"i\n\x0fTokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12.\n\x0c\x63onversation\x18\x03 \x01(\x0b\x32\x16.genai.v1.ConversationH\x00\x42\x07\n\x05input\"7\n\x0c\x43onversation\x12\'\n\x08messages\x18\x01 \x03(\x0b\x32\x15.genai.v1.ChatMessage\"%\n\x10TokenizeResponse\x12\x11\n\ttoken_ids\x18\x01 \x03(\r\"5\n\x11\x44\x65tokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\"\"\n\x12\x44\x65tokenizeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"#\n\rCancelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x10\n\x0e\x43\x61ncelResponse\"\x15\n\x13ListRequestsRequest\"?\n\x14ListRequestsResponse\x12\'\n\x08requests\x18\x01 \x03(\x0b\x32\x15.genai.v1.RequestInfo\"\xc0\x01\n\x0bRequestInfo\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05stage\x18\x02 \x01(\x0e\x32\x16.genai.v1.RequestStage\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0e\n\x06\x63lient\x18\x04 \x01(\t\x12\x13\n\x0b\x61ge_seconds\x18\x05 \x01(\x01\x12\x15\n\rprompt_tokens\x18\x06 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x07 \x01(\r\x12\x0f\n\x07\x63hoices\x18\x08 \x01(\r*\xeb\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TERMINATED\x10\x03\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x04\x12\x1a\n\x16\x46INISH_REASON_SHUTDOWN\x10\x05\x12\x17\n\x13\x46INISH_REASON_ERROR\x10\x06\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x07*\xb8\x01\n\x0cServingState\x12\x1d\n\x19SERVING_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SERVING_STATE_LOADING\x10\x01\x12\x19\n\x15SERVING_STATE_SERVING\x10\x02\x12\x18\n\x14SERVING_STATE_HALTED\x10\x03\x12\x1a\n\x16SERVING_STATE_DRAINING\x10\x04\x12\x1d\n\x19SERVING_STATE_ENGINE_DOWN\x10\x05*|\n\x0cRequestStage\x12\x1d\n\x19REQUEST_STAGE_UNSPECIFIED\x10\x00\x12\x18\n\x14REQUEST_STAGE_QUEUED\x10\x01\x12\x19\n\x15REQUEST_STAGE_PREFILL\x10\x02\x12\x18\n\x14REQUEST_STAGE_DECODE\x10\x03\x32\xeb\x03\n\x0cGenAIService\x12\x43\n\x08Generate\x12\x19.genai.v1.GenerateRequest\x1a\x1a.genai.v1.GenerateResponse0\x01\x12;\n\x04\x43hat\x12\x15.genai.v1.ChatRequest\x1a\x1a.genai.v1.GenerateResponse0\x01\x12\x41\n\x08Tokenize\x12\x19.genai.v1.TokenizeRequest\x1a\x1a.genai.v1.TokenizeResponse\x12G\n\nDetokenize\x12\x1b.genai.v1.DetokenizeRequest\x1a\x1c.genai.v1.DetokenizeResponse\x12\x41\n\x08GetModel\x12\x19.genai.v1.GetModelRequest\x1a\x1a.genai.v1.GetModelResponse\x12;\n\x06\x43\x61ncel\x12\x17.genai.v1.CancelRequest\x1a\x18.genai.v1.CancelResponse\x12M\n\x0cListRequests\x12\x1d.genai.v1.ListRequestsRequest\x1a\x1e.genai.v1.ListRequestsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'genai_protocol.v1.inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FINISHREASON']._serialized_start=1627
-  _globals['_FINISHREASON']._serialized_end=1862
-  _globals['_SERVINGSTATE']._serialized_start=1865
-  _globals['_SERVINGSTATE']._serialized_end=2049
+  _globals['_GENERATIONOPTIONS_LOGITBIASENTRY']._loaded_options = None
+  _globals['_GENERATIONOPTIONS_LOGITBIASENTRY']._serialized_options = b'8\001'
+  _globals['_FINISHREASON']._serialized_start=3317
+  _globals['_FINISHREASON']._serialized_end=3552
+  _globals['_SERVINGSTATE']._serialized_start=3555
+  _globals['_SERVINGSTATE']._serialized_end=3739
+  _globals['_REQUESTSTAGE']._serialized_start=3741
+  _globals['_REQUESTSTAGE']._serialized_end=3865
   _globals['_GENERATEREQUEST']._serialized_start=48
   _globals['_GENERATEREQUEST']._serialized_end=214
   _globals['_CHATREQUEST']._serialized_start=217
@@ -44,21 +48,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKENIDS']._serialized_start=400
   _globals['_TOKENIDS']._serialized_end=423
   _globals['_GENERATIONOPTIONS']._serialized_start=426
-  _globals['_GENERATIONOPTIONS']._serialized_end=671
-  _globals['_GENERATERESPONSE']._serialized_start=673
-  _globals['_GENERATERESPONSE']._serialized_end=795
-  _globals['_TOKENCHUNK']._serialized_start=797
-  _globals['_TOKENCHUNK']._serialized_end=842
-  _globals['_FINISH']._serialized_start=845
-  _globals['_FINISH']._serialized_end=978
-  _globals['_USAGE']._serialized_start=980
-  _globals['_USAGE']._serialized_end=1037
-  _globals['_TIMINGS']._serialized_start=1039
-  _globals['_TIMINGS']._serialized_end=1158
-  _globals['_GETMODELREQUEST']._serialized_start=1160
-  _globals['_GETMODELREQUEST']._serialized_end=1192
-  _globals['_GETMODELRESPONSE']._serialized_start=1195
-  _globals['_GETMODELRESPONSE']._serialized_end=1624
-  _globals['_GENAISERVICE']._serialized_start=2052
-  _globals['_GENAISERVICE']._serialized_end=2263
+  _globals['_GENERATIONOPTIONS']._serialized_end=1168
+  _globals['_GENERATIONOPTIONS_LOGITBIASENTRY']._serialized_start=937
+  _globals['_GENERATIONOPTIONS_LOGITBIASENTRY']._serialized_end=985
+  _globals['_GUIDANCE']._serialized_start=1170
+  _globals['_GUIDANCE']._serialized_end=1267
+  _globals['_GENERATERESPONSE']._serialized_start=1269
+  _globals['_GENERATERESPONSE']._serialized_end=1391
+  _globals['_TOKENCHUNK']._serialized_start=1393
+  _globals['_TOKENCHUNK']._serialized_end=1495
+  _globals['_TOKENLOGPROB']._serialized_start=1498
+  _globals['_TOKENLOGPROB']._serialized_end=1646
+  _globals['_TOKENLOGPROB_ALTERNATIVE']._serialized_start=1598
+  _globals['_TOKENLOGPROB_ALTERNATIVE']._serialized_end=1646
+  _globals['_FINISH']._serialized_start=1649
+  _globals['_FINISH']._serialized_end=1852
+  _globals['_USAGE']._serialized_start=1854
+  _globals['_USAGE']._serialized_end=1941
+  _globals['_TIMINGS']._serialized_start=1943
+  _globals['_TIMINGS']._serialized_end=2062
+  _globals['_GETMODELREQUEST']._serialized_start=2064
+  _globals['_GETMODELREQUEST']._serialized_end=2096
+  _globals['_GETMODELRESPONSE']._serialized_start=2099
+  _globals['_GETMODELRESPONSE']._serialized_end=2682
+  _globals['_TOKENIZEREQUEST']._serialized_start=2684
+  _globals['_TOKENIZEREQUEST']._serialized_end=2789
+  _globals['_CONVERSATION']._serialized_start=2791
+  _globals['_CONVERSATION']._serialized_end=2846
+  _globals['_TOKENIZERESPONSE']._serialized_start=2848
+  _globals['_TOKENIZERESPONSE']._serialized_end=2885
+  _globals['_DETOKENIZEREQUEST']._serialized_start=2887
+  _globals['_DETOKENIZEREQUEST']._serialized_end=2940
+  _globals['_DETOKENIZERESPONSE']._serialized_start=2942
+  _globals['_DETOKENIZERESPONSE']._serialized_end=2976
+  _globals['_CANCELREQUEST']._serialized_start=2978
+  _globals['_CANCELREQUEST']._serialized_end=3013
+  _globals['_CANCELRESPONSE']._serialized_start=3015
+  _globals['_CANCELRESPONSE']._serialized_end=3031
+  _globals['_LISTREQUESTSREQUEST']._serialized_start=3033
+  _globals['_LISTREQUESTSREQUEST']._serialized_end=3054
+  _globals['_LISTREQUESTSRESPONSE']._serialized_start=3056
+  _globals['_LISTREQUESTSRESPONSE']._serialized_end=3119
+  _globals['_REQUESTINFO']._serialized_start=3122
+  _globals['_REQUESTINFO']._serialized_end=3314
+  _globals['_GENAISERVICE']._serialized_start=3868
+  _globals['_GENAISERVICE']._serialized_end=4359
 # @@protoc_insertion_point(module_scope)

@@ -44,10 +44,30 @@ class GenAIServiceStub:
                 request_serializer=genai__protocol_dot_v1_dot_inference__pb2.ChatRequest.SerializeToString,
                 response_deserializer=genai__protocol_dot_v1_dot_inference__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.Tokenize = channel.unary_unary(
+                '/genai.v1.GenAIService/Tokenize',
+                request_serializer=genai__protocol_dot_v1_dot_inference__pb2.TokenizeRequest.SerializeToString,
+                response_deserializer=genai__protocol_dot_v1_dot_inference__pb2.TokenizeResponse.FromString,
+                _registered_method=True)
+        self.Detokenize = channel.unary_unary(
+                '/genai.v1.GenAIService/Detokenize',
+                request_serializer=genai__protocol_dot_v1_dot_inference__pb2.DetokenizeRequest.SerializeToString,
+                response_deserializer=genai__protocol_dot_v1_dot_inference__pb2.DetokenizeResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/genai.v1.GenAIService/GetModel',
                 request_serializer=genai__protocol_dot_v1_dot_inference__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=genai__protocol_dot_v1_dot_inference__pb2.GetModelResponse.FromString,
+                _registered_method=True)
+        self.Cancel = channel.unary_unary(
+                '/genai.v1.GenAIService/Cancel',
+                request_serializer=genai__protocol_dot_v1_dot_inference__pb2.CancelRequest.SerializeToString,
+                response_deserializer=genai__protocol_dot_v1_dot_inference__pb2.CancelResponse.FromString,
+                _registered_method=True)
+        self.ListRequests = channel.unary_unary(
+                '/genai.v1.GenAIService/ListRequests',
+                request_serializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsRequest.SerializeToString,
+                response_deserializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsResponse.FromString,
                 _registered_method=True)
 
 
@@ -68,8 +88,37 @@ class GenAIServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Tokenize(self, request, context):
+        """Token ids of a text, or of a conversation as Chat renders it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Detokenize(self, request, context):
+        """The text of token ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """What is served, with which engine, and in which state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Cancel(self, request, context):
+        """Ends a request that waits or runs; NOT_FOUND when there is none of that id. Its own stream ends with CANCELLED.
+        Where API keys are asked for, a caller sees and ends the requests of its own key only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRequests(self, request, context):
+        """Requests that wait or run, oldest first; never their text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,10 +137,30 @@ def add_GenAIServiceServicer_to_server(servicer, server):
                     request_deserializer=genai__protocol_dot_v1_dot_inference__pb2.ChatRequest.FromString,
                     response_serializer=genai__protocol_dot_v1_dot_inference__pb2.GenerateResponse.SerializeToString,
             ),
+            'Tokenize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Tokenize,
+                    request_deserializer=genai__protocol_dot_v1_dot_inference__pb2.TokenizeRequest.FromString,
+                    response_serializer=genai__protocol_dot_v1_dot_inference__pb2.TokenizeResponse.SerializeToString,
+            ),
+            'Detokenize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Detokenize,
+                    request_deserializer=genai__protocol_dot_v1_dot_inference__pb2.DetokenizeRequest.FromString,
+                    response_serializer=genai__protocol_dot_v1_dot_inference__pb2.DetokenizeResponse.SerializeToString,
+            ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
                     request_deserializer=genai__protocol_dot_v1_dot_inference__pb2.GetModelRequest.FromString,
                     response_serializer=genai__protocol_dot_v1_dot_inference__pb2.GetModelResponse.SerializeToString,
+            ),
+            'Cancel': grpc.unary_unary_rpc_method_handler(
+                    servicer.Cancel,
+                    request_deserializer=genai__protocol_dot_v1_dot_inference__pb2.CancelRequest.FromString,
+                    response_serializer=genai__protocol_dot_v1_dot_inference__pb2.CancelResponse.SerializeToString,
+            ),
+            'ListRequests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRequests,
+                    request_deserializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsRequest.FromString,
+                    response_serializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -159,6 +228,60 @@ class GenAIService:
             _registered_method=True)
 
     @staticmethod
+    def Tokenize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai.v1.GenAIService/Tokenize',
+            genai__protocol_dot_v1_dot_inference__pb2.TokenizeRequest.SerializeToString,
+            genai__protocol_dot_v1_dot_inference__pb2.TokenizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Detokenize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai.v1.GenAIService/Detokenize',
+            genai__protocol_dot_v1_dot_inference__pb2.DetokenizeRequest.SerializeToString,
+            genai__protocol_dot_v1_dot_inference__pb2.DetokenizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetModel(request,
             target,
             options=(),
@@ -175,6 +298,60 @@ class GenAIService:
             '/genai.v1.GenAIService/GetModel',
             genai__protocol_dot_v1_dot_inference__pb2.GetModelRequest.SerializeToString,
             genai__protocol_dot_v1_dot_inference__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Cancel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai.v1.GenAIService/Cancel',
+            genai__protocol_dot_v1_dot_inference__pb2.CancelRequest.SerializeToString,
+            genai__protocol_dot_v1_dot_inference__pb2.CancelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai.v1.GenAIService/ListRequests',
+            genai__protocol_dot_v1_dot_inference__pb2.ListRequestsRequest.SerializeToString,
+            genai__protocol_dot_v1_dot_inference__pb2.ListRequestsResponse.FromString,
             options,
             channel_credentials,
             insecure,

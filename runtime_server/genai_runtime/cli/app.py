@@ -21,6 +21,8 @@ app.command("serve")(serving.serve)
 app.command("check")(serving.check)
 app.command("chat")(client.chat)
 app.command("generate")(client.generate)
+app.command("requests")(client.requests)
+app.command("cancel")(client.cancel)
 app.add_typer(ctl.app, name="ctl")
 
 

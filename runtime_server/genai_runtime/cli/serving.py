@@ -1,6 +1,5 @@
 """`genai-runtime serve` and `check`: which model is meant, and how a refusal is told. The server itself is `launch`."""
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Annotated
@@ -26,18 +25,19 @@ def serve(
     model: ModelArgument = "",
     host: Annotated[str | None, typer.Option(help="Address to listen on (GENAI_HOST).")] = None,
     port: Annotated[int | None, typer.Option(help="gRPC port, 0 for any (GENAI_GRPC_PORT).")] = None,
+    http_port: Annotated[int | None, typer.Option(help="HTTP port, 0 is off (GENAI_HTTP_PORT).")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Metrics port, 0 is off (GENAI_METRICS_PORT).")] = None,
 ) -> None:
     """Serve a model until SIGTERM; every other setting is a GENAI_* variable (docs/serving.md)."""
-    from genai_runtime.cli.launch import run  # takes a second to import, which the other commands do not need
+    from genai_runtime.cli import launch  # takes a second to import, which the other commands do not need
 
     try:
-        settings = load_settings(host=host, grpc_port=port, metrics_port=metrics_port)
+        settings = load_settings(host=host, grpc_port=port, http_port=http_port, metrics_port=metrics_port)
         logs.configure(settings.log_level)
         for name in unknown_variables():
             _log.warning("this variable is not a setting; is it misspelt?", variable=name)
         folder, name = locate(model or settings.model_dir)
-        asyncio.run(run(settings, folder, name))
+        launch.serve(settings, folder, name)
     except RuntimeServerError as error:
         logs.last_words(_reason(error), error.message)
         _log.error("cannot serve", reason=_reason(error), error=error.message)

@@ -16,6 +16,8 @@ from genai_runtime.engine import frames
 from genai_runtime.engine.protocol import EngineSpec, ModelInfo
 from genai_runtime.errors import EngineFailure, ModelUnusable
 
+# Huge pages would commit memory that numpy only reserves; its own threads, one a core of the node, have nothing to do.
+_ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "NUMPY_MADVISE_HUGEPAGE": "0", "OPENBLAS_NUM_THREADS": "1"}
 _log = structlog.get_logger("genai_runtime.engine")
 
 
@@ -29,9 +31,10 @@ class EngineChild:
         writer: asyncio.StreamWriter,
     ) -> None:
         self._process = process
-        self._reader = reader
+        self._reader = frames.FrameReader(reader)
         self._writer = writer
         self._fatal = ""
+        self._killed_because = ""
 
     @classmethod
     async def spawn(cls, environment: dict[str, str] | None = None) -> "EngineChild":
@@ -43,7 +46,7 @@ class EngineChild:
                 *("--fd", str(theirs.fileno()), "--parent", str(os.getpid())),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", **(environment or {})},
+                env={**os.environ, **_ENVIRONMENT, **(environment or {})},
             )
             reader, writer = await asyncio.open_connection(sock=ours)
         except BaseException:
@@ -79,7 +82,7 @@ class EngineChild:
     async def receive(self) -> frames.Message | None:
         """The next frame; None when the process is gone. Raises `EngineFailure` for one that cannot be read."""
         try:
-            message = await frames.receive_async(self._reader)
+            message = await self._reader.receive()
         except (ConnectionError, EngineFailure) as error:
             if isinstance(error, EngineFailure) and not self._reader.at_eof():
                 raise
@@ -92,6 +95,8 @@ class EngineChild:
     async def obituary(self, when: str) -> str:
         """Reap the process (killing it if it lingers) and say how it ended, for people."""
         code = await self.end(0.5)
+        if self._killed_because:
+            return f"the engine process was ended {when}: {self._killed_because}"
         if self._fatal:
             return f"the engine process failed {when}: {self._fatal}"
         if code == -signal.SIGKILL:
@@ -99,6 +104,12 @@ class EngineChild:
         if code < 0:
             return f"the engine process crashed {when} ({signal.Signals(-code).name})"
         return f"the engine process ended {when} with exit status {code}"
+
+    def kill(self, why: str) -> None:
+        """At once; `obituary` will say why."""
+        self._killed_because = why
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
 
     async def end(self, grace: float) -> int:
         """Close the connection, wait `grace` seconds, then kill. Returns the exit status, -N for a signal."""

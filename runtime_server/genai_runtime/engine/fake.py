@@ -91,6 +91,8 @@ class FakeEngine:
             intra_op_threads=spec.intra_op_threads,
             onnxruntime_version="none",
             onnxruntime_genai_version="none",
+            features=["ignore_eos", "stop_token_ids"],  # it makes no end-of-sequence tokens at all
+            max_batch_size=spec.max_concurrent,
         )
 
     def submit(self, request: GenerationRequest) -> None:
@@ -158,6 +160,8 @@ class FakeEngine:
         if row.stop is not None:
             return [self._end(row, row.stop)]
         token = fake_token(prompt, row.completion, self._vocabulary_size)
+        if token in row.request.stop_token_ids:
+            return [self._end(row, FinishReason.STOP, stop_token_id=token)]
         row.completion += 1
         self._generated_tokens += 1
         events: list[EngineEvent] = [Tokens(request_id, [token])]
@@ -169,7 +173,7 @@ class FakeEngine:
         """As long as a run lasts; a stop ends it at once."""
         if row.stop is not None:
             return
-        with self._windows.run(row.request.request_id, kind, tokens, self._profile), self._changed:
+        with self._windows.run(kind, lambda: {row.request.request_id: tokens}, self._profile), self._changed:
             self._changed.wait_for(lambda: row.stop is not None, seconds)
 
     def _profile(self, value: str) -> None:
@@ -189,8 +193,17 @@ class FakeEngine:
             }
             Path(f"{prefix}_{stamp}.json").write_text(json.dumps([event]), encoding="utf-8")
 
-    def _end(self, row: _Row, reason: FinishReason, message: str = "") -> Finished:
+    def _end(self, row: _Row, reason: FinishReason, message: str = "", stop_token_id: int = -1) -> Finished:
         with self._changed:
             self._rows.pop(row.request.request_id, None)
         seconds = time.monotonic() - row.began
-        return Finished(row.request.request_id, reason, len(row.request.prompt), row.completion, 0.0, seconds, message)
+        return Finished(
+            row.request.request_id,
+            reason,
+            len(row.request.prompt),
+            row.completion,
+            0.0,
+            seconds,
+            message,
+            stop_token_id=stop_token_id,
+        )

@@ -1,14 +1,14 @@
 """The messages between the front process and the engine process, and their bytes.
 
-A frame is a 4-byte big-endian length and a msgpack pair `[kind, fields]`. Both ends are of the same release, so
-there is no version in it. What a message does is the business of `worker.py` and `process.py`.
+A frame is a 4-byte big-endian length and a msgpack list `[kind, …]`. Both ends are of the same release, so there is no
+version in it. `Events` come with every step of every stream and are written by hand, as plain lists; the others are
+rare and go through pydantic. What a message does is the business of `worker.py` and `process.py`.
 """
 
 import asyncio
 import socket
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import msgpack
@@ -16,10 +16,20 @@ from pydantic import TypeAdapter, ValidationError
 
 from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
 from genai_runtime.errors import EngineFailure
-from genai_runtime.generation import EngineEvent, Finished, FinishReason, GenerationRequest, Tokens, WindowProgress
+from genai_runtime.generation import (
+    EngineEvent,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    TokenLogprob,
+    Tokens,
+    WindowProgress,
+)
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024  # a prompt of a million tokens is 5 MB
 _LENGTH = struct.Struct(">I")
+_READ_BYTES = 256 * 1024
+_FIELDS = {kind: [field.name for field in fields(kind)] for kind in (Finished, WindowProgress)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +102,11 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """All that one step produced. A request's tokens come before its end."""
+    """What steps have produced. A request's tokens come before its end."""
 
     tokens: list[Tokens] = field(default_factory=list)
     finished: list[Finished] = field(default_factory=list)
     progress: list[WindowProgress] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, events: Iterable[EngineEvent]) -> "Events":
-        """Sort a step's events into one frame."""
-        frame = cls()
-        for event in events:
-            match event:
-                case Tokens():
-                    frame.tokens.append(event)
-                case Finished():
-                    frame.finished.append(event)
-                case WindowProgress():
-                    frame.progress.append(event)
-        return frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +125,19 @@ _KINDS: tuple[type[Message], ...] = (
     *(Loaded, LoadFailed, Pong, Events, Fatal),
 )
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in _KINDS}
+_EVENTS = Events.__name__
 
 
 def encode(message: Message) -> bytes:
     """One frame. Raises `EngineFailure` when it is larger than `MAX_FRAME_BYTES`."""
     kind = type(message).__name__
-    body: bytes = msgpack.packb([kind, _ADAPTERS[kind].dump_python(message, mode="json")])
+    if isinstance(message, Events):
+        fields = [
+            [[*_plain(event)] for event in events] for events in (message.tokens, message.finished, message.progress)
+        ]
+        body: bytes = msgpack.packb([kind, *fields])
+    else:
+        body = msgpack.packb([kind, _ADAPTERS[kind].dump_python(message, mode="json")])
     _check_size(len(body))
     return _LENGTH.pack(len(body)) + body
 
@@ -142,8 +145,10 @@ def encode(message: Message) -> bytes:
 def decode(body: bytes) -> Message:
     """The message of one frame's body. Raises `EngineFailure`, without quoting the content, when it is malformed."""
     try:
-        kind, fields = msgpack.unpackb(body)
-        message: Message = _ADAPTERS[kind].validate_python(fields)
+        kind, *fields = msgpack.unpackb(body)
+        if kind == _EVENTS:
+            return _events(*fields)
+        message: Message = _ADAPTERS[kind].validate_python(*fields)
     except ValidationError as error:
         where = ", ".join(f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors(include_input=False)[:3])
         raise EngineFailure(f"a frame of kind {kind} between front and engine has wrong fields ({where})") from None
@@ -172,20 +177,61 @@ def receive(sock: socket.socket) -> Message | None:
     return decode(body)
 
 
-async def receive_async(reader: asyncio.StreamReader) -> Message | None:
-    """`receive` for an event loop."""
-    try:
-        header = await reader.readexactly(_LENGTH.size)
-        (length,) = _LENGTH.unpack(header)
-        _check_size(length)
-        body = await reader.readexactly(length)
-    except asyncio.IncompleteReadError as error:
-        if not error.partial and error.expected == _LENGTH.size:
+class FrameReader:
+    """`receive` for an event loop: whatever has come is read at once, and given out frame by frame."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._buffer = bytearray()
+
+    async def receive(self) -> Message | None:
+        """Read one frame. None: the peer closed between frames. Raises `EngineFailure` on a cut-off frame."""
+        while (body := self._take()) is None:
+            data = await self._reader.read(_READ_BYTES)
+            if not data:
+                if self._buffer:
+                    raise EngineFailure(f"the peer closed inside a frame: {len(self._buffer)} bytes of it came")
+                return None
+            self._buffer += data
+        return decode(body)
+
+    def at_eof(self) -> bool:
+        """Whether nothing more can come."""
+        return self._reader.at_eof()
+
+    def _take(self) -> bytes | None:
+        """The first whole frame's body."""
+        if len(self._buffer) < _LENGTH.size:
             return None
-        raise EngineFailure(
-            f"the peer closed inside a frame: {len(error.partial)} of {error.expected} bytes came"
-        ) from None
-    return decode(body)
+        (length,) = _LENGTH.unpack_from(self._buffer)
+        _check_size(length)
+        end = _LENGTH.size + length
+        if len(self._buffer) < end:
+            return None
+        body = bytes(self._buffer[_LENGTH.size : end])
+        del self._buffer[:end]
+        return body
+
+
+def _plain(event: EngineEvent) -> tuple[Any, ...]:
+    """The event's fields in their order; what `_events` reads."""
+    if isinstance(event, Tokens):
+        return event.request_id, event.ids, [(each.id, each.logprob, each.top) for each in event.logprobs]
+    return tuple(getattr(event, name) for name in _FIELDS[type(event)])
+
+
+def _events(tokens: list[Any], finished: list[Any], progress: list[Any]) -> Events:
+    """Every step of every stream comes through here: as little as possible."""
+    return Events(
+        [
+            Tokens(
+                id_, ids, [TokenLogprob(t, p, [tuple(a) for a in top]) for t, p, top in logprobs] if logprobs else []
+            )
+            for id_, ids, logprobs in tokens
+        ],
+        [Finished(id_, FinishReason(reason), *rest) for id_, reason, *rest in finished],
+        [WindowProgress(*fields) for fields in progress],
+    )
 
 
 def _read_exactly(sock: socket.socket, count: int) -> bytes:

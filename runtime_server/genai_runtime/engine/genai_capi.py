@@ -69,6 +69,11 @@ def genai_folder() -> Path:
     return _package_folder("onnxruntime_genai")
 
 
+def onnxruntime_folder() -> Path:
+    """Where the onnxruntime wheel lies. Raises `UnsupportedRelease`."""
+    return _package_folder("onnxruntime")
+
+
 @functools.cache
 def library() -> ctypes.CDLL:
     """The loaded library. Raises `UnsupportedRelease`, or OSError if it cannot be loaded."""
@@ -80,7 +85,7 @@ def library() -> ctypes.CDLL:
             raise UnsupportedRelease(f"{name} {found} is installed, but only {checked} was checked; install that one")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     # GenAI opens "libonnxruntime.so.1" by name: loading it first, by path, makes that name known.
-    ctypes.CDLL(str(_package_folder("onnxruntime") / "capi" / f"libonnxruntime.so.{CHECKED_ONNXRUNTIME}"))
+    ctypes.CDLL(str(onnxruntime_folder() / "capi" / f"libonnxruntime.so.{CHECKED_ONNXRUNTIME}"))
     loaded = ctypes.CDLL(str(genai_folder() / "libonnxruntime-genai.so"))
     for function, arguments in _SIGNATURES.items():
         _declare(loaded, function, c_void_p, *arguments)

@@ -12,8 +12,10 @@ import structlog
 from genai_runtime.engine import frames
 from genai_runtime.engine.child import EngineChild
 from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
-from genai_runtime.errors import EngineFailure, RuntimeServerError
-from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens, WindowProgress
+from genai_runtime.engine.stream import GenerationStream
+from genai_runtime.engine.watch import EndingRequests, watch
+from genai_runtime.errors import EngineFailure, InvalidRequest, RuntimeServerError
+from genai_runtime.generation import FinishReason, GenerationRequest, WindowProgress
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
 _HEALTHY_SECONDS = 60.0  # an engine that lived that long starts a new series of pauses
@@ -21,41 +23,21 @@ _STOP_SECONDS = 5.0
 _log = structlog.get_logger("genai_runtime.engine")
 
 
-class GenerationStream:
-    """One request's events, in order; the last is a `Finished`. For one consumer."""
-
-    def __init__(self, request_id: str) -> None:
-        self.request_id = request_id
-        self._events: list[Tokens | Finished] = []
-        self._failure: str | None = None
-        self._arrived = asyncio.Event()
-
-    async def next_events(self) -> list[Tokens | Finished]:
-        """What has happened since the last call, one event at least. Raises `EngineFailure` if the engine died."""
-        await self._arrived.wait()
-        if not self._events and self._failure is not None:
-            raise EngineFailure(self._failure)
-        events, self._events = self._events, []
-        if self._failure is None:
-            self._arrived.clear()
-        return events
-
-    def put(self, event: Tokens | Finished) -> None:
-        """An event from the engine."""
-        self._events.append(event)
-        self._arrived.set()
-
-    def fail(self, message: str) -> None:
-        """The engine is gone: what has arrived is still delivered, then `EngineFailure`."""
-        self._failure = message
-        self._arrived.set()
-
-
 class EngineProcess:
     """Used from the event loop only. Calls that are not async return at once."""
 
-    def __init__(self, spec: EngineSpec, engine: str = "auto", *, environment: dict[str, str] | None = None) -> None:
-        """`engine`: auto, single or fake. `environment` is for the engine process only."""
+    def __init__(
+        self,
+        spec: EngineSpec,
+        engine: str = "auto",
+        *,
+        silence_seconds: float = 0.0,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """`engine`: auto, batch, single or fake. `environment` is for the engine process only.
+
+        One that hangs for `silence_seconds` is ended, so that a new one can serve; 0: never (`watch.py`).
+        """
         self.info: ModelInfo | None = None
         self.restarts = 0
         self._spec, self._engine, self._environment = spec, engine, environment
@@ -63,10 +45,14 @@ class EngineProcess:
         self._supervisor: asyncio.Task[None] | None = None
         self._streams: dict[str, GenerationStream] = {}
         self._pings: dict[int, asyncio.Future[EngineStats]] = {}
+        self._silence_seconds = silence_seconds
+        self._ending = EndingRequests()
+        self._watch: asyncio.Task[None] | None = None
         self._halted = False
         self._why_down = "the engine process has not been started"
         self._change_listeners: list[Callable[[bool], None]] = []
         self._window_listeners: list[Callable[[WindowProgress], None]] = []
+        self._stats_listeners: list[Callable[[EngineStats], None]] = []
 
     @property
     def up(self) -> bool:
@@ -86,24 +72,36 @@ class EngineProcess:
         """`listener` hears what windows have captured, a few times a second at most, and their end."""
         self._window_listeners.append(listener)
 
+    def on_stats(self, listener: Callable[[EngineStats], None]) -> None:
+        """`listener` hears the engine's counts about once a second; after a restart they begin at 0 again."""
+        self._stats_listeners.append(listener)
+
     async def start(self) -> ModelInfo:
         """Spawn, load, and supervise from now on. Raises `ModelUnusable`, or `EngineFailure` if it does not come up."""
         child, info = await self._spawn()
         self._supervisor = asyncio.create_task(self._supervise(child), name="engine supervisor")
         return info
 
-    def submit(self, request: GenerationRequest) -> GenerationStream:
-        """Start a generation. Raises `EngineFailure` when there is no engine."""
+    def submit(self, *requests: GenerationRequest, max_unread_bytes: int = 2**20) -> GenerationStream:
+        """Start generations that one stream tells of; a reader that leaves so much of it unread has them cancelled.
+
+        Raises `EngineFailure` when there is no engine, `InvalidRequest` for the id of a request that it still has.
+        """
         child = self._need_child()
-        if request.request_id in self._streams:
-            raise EngineFailure(f"request {request.request_id} is already running")
-        child.send(frames.Submit(request))
-        stream = self._streams[request.request_id] = GenerationStream(request.request_id)
+        ids = [request.request_id for request in requests]
+        for request_id in ids:
+            if request_id in self._streams:
+                raise InvalidRequest("request_id", f"{request_id} names a request that has not ended yet")
+        stream = GenerationStream(ids, max_unread_bytes)
+        for request in requests:
+            child.send(frames.Submit(request))
+            self._streams[request.request_id] = stream
         return stream
 
     def cancel(self, request_id: str, reason: FinishReason) -> None:
         """End it with `reason`, inside a run if need be; its stream gets its `Finished`. Unknown ids are ignored."""
         if self._child and request_id in self._streams:
+            self._ending.told(request_id)
             self._child.send(frames.Cancel(request_id, reason))
 
     def halt(self) -> None:
@@ -145,6 +143,7 @@ class EngineProcess:
         if self._child is not None:  # its farewell is read by the supervisor, which ends with it
             await asyncio.wait({supervisor}, timeout=_STOP_SECONDS)
         supervisor.cancel()
+        self._stop_watch()
         await asyncio.wait({supervisor})
         child, self._child = self._child, None
         if child is not None:
@@ -161,6 +160,7 @@ class EngineProcess:
         if self._halted:
             child.send(frames.Halt())
         self._child, self.info = child, info
+        self._watch = asyncio.create_task(self._end_if_it_hangs(child), name="engine watch")
         self._announce(up=True)
         return child, info
 
@@ -198,16 +198,35 @@ class EngineProcess:
         except EngineFailure as error:
             when = f"{when} ({error.message})"
         self._child = None
+        self._stop_watch()
         return await child.obituary(when)
+
+    async def _end_if_it_hangs(self, child: EngineChild) -> None:
+        why = await watch(self.stats, self._ending, self._silence_seconds, self._tell_stats)
+        if why:
+            _log.error("engine process hangs", reason=why, pid=child.pid)
+            child.kill(why)
+
+    def _tell_stats(self, stats: EngineStats) -> None:
+        for listener in self._stats_listeners:
+            listener(stats)
+
+    def _stop_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
 
     def _dispatch(self, message: frames.Message) -> None:
         match message:
             case frames.Events(tokens, finished, progress):
                 for piece in tokens:
-                    if stream := self._streams.get(piece.request_id):
-                        stream.put(piece)
+                    stream = self._streams.get(piece.request_id)
+                    if stream is not None and not stream.put(piece):
+                        self._cut_off(stream)
                 for end in finished:
-                    if stream := self._streams.pop(end.request_id, None):
+                    self._ending.ended(end.request_id)
+                    stream = self._streams.pop(end.request_id, None)
+                    if stream is not None:
                         stream.put(end)
                 for each in progress:
                     for listener in self._window_listeners:
@@ -217,6 +236,11 @@ class EngineProcess:
                     future.set_result(stats)
             case _:
                 raise EngineFailure(f"the engine process sent {type(message).__name__} while it was serving")
+
+    def _cut_off(self, stream: GenerationStream) -> None:
+        """Nobody reads it: its requests end."""
+        for request_id in stream.running:
+            self.cancel(request_id, FinishReason.CANCELLED)
 
     def _need_child(self) -> EngineChild:
         if self._child is None:
@@ -229,8 +253,9 @@ class EngineProcess:
 
     def _fail_all(self, why: str) -> None:
         self._why_down = why
+        self._ending.clear()
         streams, self._streams = self._streams, {}
-        for stream in streams.values():
+        for stream in set(streams.values()):
             stream.fail(why)
         pings, self._pings = self._pings, {}
         for future in pings.values():

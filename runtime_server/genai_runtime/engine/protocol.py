@@ -25,7 +25,14 @@ class EngineSpec:
     memory_arena: bool | None = None
     memory_pattern: bool | None = None
     max_sequence_length: int = 0  # 0: the model's context length
-    max_concurrent: int = 4
+    max_concurrent: int = 4  # requests held at once; the batch engine's rows
+    prefill_chunk: int = 64  # tokens; what a joining prompt may delay the running streams by
+    kv_cache_bytes: int = 0  # 0: what the memory limit allows
+    prefix_cache_bytes: int = -1  # -1: a share of the KV cache; 0: off
+    stream_interval_seconds: float = 0.0  # how long tokens may be gathered before the front is told
+    memory_limit_bytes: int = 0  # of the pod; 0: the machine's
+    speculation: str = "off"  # off | ngram
+    adapters: dict[str, Path] = field(default_factory=dict)  # LoRA adapters by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,22 @@ class ModelInfo:
     onnxruntime_version: str
     onnxruntime_genai_version: str
     unsupported_options: list[str] = field(default_factory=list)
+    features: list[str] = field(default_factory=list)  # of FEATURES
+    adapters: list[str] = field(default_factory=list)
+    kv_bytes_per_token: int = 0
+    kv_tokens: int = 0  # positions of all rows together that may be in use; 0: not counted by this engine
+    max_batch_size: int = 1
+    prefix_caching: bool = False
+    prefill_chunk: int = 0
+
+
+# What a request may use beyond temperature, top_k, top_p, repetition_penalty and seed.
+FEATURES = frozenset(
+    {
+        *("min_p", "presence_penalty", "frequency_penalty", "logit_bias", "stop_token_ids", "min_tokens"),
+        *("ignore_eos", "logprobs", "guidance", "adapters", "speculation"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +82,19 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """A snapshot: requests held, tokens since the start."""
+    """A snapshot: requests held, KV positions in use; the other counts are since the start."""
 
     running: int
     prompt_tokens: int
     generated_tokens: int
+    waiting: int = 0  # held and not in a row yet
+    kv_tokens_used: int = 0
+    prefix_cache_tokens: int = 0  # held by the prefix cache
+    prefix_cache_hit_tokens: int = 0
+    prefix_cache_asked_tokens: int = 0
+    preemptions: int = 0
+    prefill_runs: int = 0
+    decode_runs: int = 0
 
 
 class Engine(Protocol):

@@ -155,8 +155,8 @@ class SingleEngine:
             generator.set_runtime_option("enable_profiling", value)
 
     def _take(self, row: Row, token: int) -> list[EngineEvent]:
-        if token in self._eos:
-            return [self._end(row, FinishReason.STOP)]
+        if token in self._eos or token in row.request.stop_token_ids:
+            return [self._end(row, FinishReason.STOP, stop_token_id=token)]
         row.completion += 1
         self._generated_tokens += 1
         events: list[EngineEvent] = [Tokens(row.request.request_id, [token])]
@@ -164,9 +164,9 @@ class SingleEngine:
             events.append(self._end(row, FinishReason.LENGTH))
         return events
 
-    def _end(self, row: Row, reason: FinishReason, message: str = "") -> Finished:
+    def _end(self, row: Row, reason: FinishReason, message: str = "", stop_token_id: int = -1) -> Finished:
         self._drop(row)
-        return row.finished(reason, message)
+        return row.finished(reason, message, stop_token_id)
 
     def _drop(self, row: Row) -> None:
         with self._lock:

@@ -96,4 +96,6 @@ def _info(spec: EngineSpec, inspected: InspectedModel) -> ModelInfo:
         intra_op_threads=spec.intra_op_threads,
         onnxruntime_version=genai_capi.onnxruntime_version(),
         onnxruntime_genai_version=genai_capi.genai_version(),
+        features=["stop_token_ids"],
+        max_batch_size=spec.max_concurrent,
     )

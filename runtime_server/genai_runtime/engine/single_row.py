@@ -73,7 +73,7 @@ class Row:
             finally:
                 self.prefill_seconds += time.monotonic() - began
         try:
-            with windows.run(self.request.request_id, "decode", self.completion + 1, profile):
+            with windows.run("decode", lambda: {self.request.request_id: self.completion + 1}, profile):
                 generator.generate_next_token()
         finally:
             self.decode_seconds += time.monotonic() - began
@@ -82,7 +82,7 @@ class Row:
     def _prefill(self, generator: Generator, windows: Windows, profile: Callable[[str], None]) -> int | None:
         prompt = self.request.prompt
         chunk = prompt[self.appended : self.appended + self.chunk_length()]
-        with windows.run(self.request.request_id, "prefill", len(chunk), profile):
+        with windows.run("prefill", lambda: {self.request.request_id: len(chunk)}, profile):
             generator.append_tokens(chunk)
         self.appended += len(chunk)
         if self.appended < len(prompt):
@@ -95,7 +95,7 @@ class Row:
         rest = len(self.request.prompt) - self.appended
         return rest if rest < PREFILL_CHUNK + _SHORTEST_CHUNK else PREFILL_CHUNK
 
-    def finished(self, reason: FinishReason, message: str = "") -> Finished:
+    def finished(self, reason: FinishReason, message: str = "", stop_token_id: int = -1) -> Finished:
         """The request's last event."""
         return Finished(
             self.request.request_id,
@@ -105,4 +105,5 @@ class Row:
             self.prefill_seconds,
             self.decode_seconds,
             message,
+            stop_token_id=stop_token_id,
         )

@@ -3,6 +3,7 @@
 What a window captures and where is `profiling.window`'s; when a run happens is the engine's.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,15 +50,20 @@ class Windows:
             self._open = None
 
     @contextmanager
-    def run(self, request_id: str, kind: str, tokens: int, profile: Callable[[str], None]) -> Iterator[None]:
-        """Around one run. `profile` is told the path prefix before the run and "0" after it, if the run is captured."""
-        prefix = self._open.before_run(request_id, kind, tokens) if self._open is not None else None
+    def run(self, kind: str, requests: Callable[[], dict[str, int]], profile: Callable[[str], None]) -> Iterator[None]:
+        """Around one run of `requests` (see `profiling.manifest.Run`).
+
+        If it is captured, `profile` is told the path prefix before the run, and "0" after it. A run whose profiling
+        cannot begin happens all the same, and counts as dropped.
+        """
+        prefix = self._open.before_run(kind, requests()) if self._open is not None else None
         if self._open is None or prefix is None:
             yield
             return
-        profile(prefix)
         interrupted = True
         try:
+            with contextlib.suppress(OSError):
+                profile(prefix)
             yield
             interrupted = False
         finally:

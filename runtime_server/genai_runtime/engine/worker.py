@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import ctypes
 import dataclasses
+import gc
 import logging
 import os
 import signal
@@ -20,18 +21,20 @@ import time
 import structlog
 
 from genai_runtime.engine import frames
+from genai_runtime.engine.batch.fit import DoesNotFit, layout_of
 from genai_runtime.engine.fake import FakeEngine
 from genai_runtime.engine.inbox import Inbox
-from genai_runtime.engine.protocol import Engine
+from genai_runtime.engine.outbox import Outbox
+from genai_runtime.engine.protocol import Engine, EngineSpec
 from genai_runtime.engine.single import SingleEngine
 from genai_runtime.errors import EngineFailure, ModelUnusable
-from genai_runtime.generation import EngineEvent, Finished, FinishReason
+from genai_runtime.generation import Finished, FinishReason
 
 _IDLE_SECONDS = 0.5  # how often an idle engine looks whether an open window's time is up
 _SEND_SECONDS = 30  # a front that has not read for so long is stuck
 _EXIT_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
-_AUTO_REASON = "auto takes single: it is the only engine of this release"
+_ASKED_FOR = "asked for by name"
 _log = structlog.get_logger("genai_runtime.engine")
 
 
@@ -47,19 +50,21 @@ class Worker:
         first = frames.receive(self._sock)
         if not isinstance(first, frames.Load):
             raise EngineFailure("the first frame to an engine process must be Load")
-        engine, reason = make_engine(first.engine)
         try:
+            engine, reason = make_engine(first.engine, first.spec)
             info = engine.load(first.spec)
         except ModelUnusable as error:
             self._send(frames.LoadFailed(error.reason, error.message))
             return
+        gc.collect()
+        gc.freeze()  # what is loaded stays: the collector would look through it again and again, between two tokens
         self._send(frames.Loaded(dataclasses.replace(info, engine_reason=reason)))
         inbox = Inbox(engine)
         threading.Thread(target=self._read, args=(inbox, engine), name="frames", daemon=True).start()
-        self._serve(inbox, engine)
+        self._serve(inbox, Outbox(first.spec.stream_interval_seconds), engine)
         engine.close()
 
-    def _serve(self, inbox: Inbox, engine: Engine) -> None:
+    def _serve(self, inbox: Inbox, outbox: Outbox, engine: Engine) -> None:
         stopping = False
         while not inbox.closed and not (stopping and not engine.busy()):
             if not engine.busy() and not stopping:
@@ -77,14 +82,12 @@ class Worker:
             if stopping:
                 for request_id in inbox.active:
                     engine.cancel(request_id, FinishReason.SHUTDOWN)
-            self._report([*events, *engine.step()], inbox)
-
-    def _report(self, events: list[EngineEvent], inbox: Inbox) -> None:
-        if not events:
-            return
-        inbox.active.difference_update(event.request_id for event in events if isinstance(event, Finished))
-        if not inbox.closed:
-            self._send(frames.Events.of(events))
+            events += engine.step()
+            inbox.active.difference_update(event.request_id for event in events if isinstance(event, Finished))
+            outbox.add(events)
+            frame = outbox.take(idle=not engine.busy())
+            if frame is not None and not inbox.closed:
+                self._send(frame)
 
     def _read(self, inbox: Inbox, engine: Engine) -> None:
         """The reader thread."""
@@ -108,16 +111,47 @@ class Worker:
             frames.send(self._sock, message)
 
 
-def make_engine(name: str) -> tuple[Engine, str]:
-    """The engine of that name and why it was taken. Raises `EngineFailure` for an unknown name."""
+def make_engine(name: str, spec: EngineSpec) -> tuple[Engine, str]:
+    """The engine of that name for `spec`, and why it was taken.
+
+    Raises `EngineFailure` for an unknown name, `ModelUnusable` when there is nothing that could be served, or `batch`
+    was asked for and cannot drive the model.
+    """
     match name:
-        case "auto":
-            return SingleEngine(), _AUTO_REASON
         case "single":
-            return SingleEngine(), "asked for by name"
+            return _single(spec), _ASKED_FOR
         case "fake":
-            return FakeEngine(), "asked for by name"
-    raise EngineFailure(f"there is no engine {name!r}; auto and single are known")
+            return FakeEngine(), _ASKED_FOR
+        case "auto" | "batch":
+            return _batch_or_single(spec, forced=name == "batch")
+    raise EngineFailure(f"there is no engine {name!r}; auto, batch and single are known")
+
+
+def _batch_or_single(spec: EngineSpec, *, forced: bool) -> tuple[Engine, str]:
+    try:
+        layout_of(spec)
+    except DoesNotFit as error:
+        if forced:
+            raise ModelUnusable(
+                "ModelInvalid",
+                f"the engine batch was asked for and cannot drive {spec.model_dir}: {error}; use auto or single",
+            ) from None
+        return _single(spec), f"auto takes single, because batch cannot drive this model: {error}"
+    from genai_runtime.engine.batch.engine import BatchEngine  # numpy and llguidance: 30 MB that single does without
+
+    return BatchEngine(), _ASKED_FOR if forced else "auto takes batch: the model has the shape that it drives"
+
+
+def _single(spec: EngineSpec) -> Engine:
+    asked = [f"the adapters {', '.join(sorted(spec.adapters))}"] if spec.adapters else []
+    asked += [f"speculation {spec.speculation}"] if spec.speculation != "off" else []
+    asked += ["a KV cache of a given size"] if spec.kv_cache_bytes else []
+    asked += ["a prefix cache"] if spec.prefix_cache_bytes > 0 else []
+    if asked:
+        raise ModelUnusable(
+            "ModelInvalid", f"{', '.join(asked)} need the engine batch, and {spec.model_dir} is served by single"
+        )
+    return SingleEngine()
 
 
 def die_with_parent(parent: int) -> None:

@@ -18,7 +18,12 @@ def read_limits(folder: Path, settings: Settings) -> Limits:
         search = config.get("search") or {}
     except (OSError, ValueError, AttributeError) as error:
         raise ModelUnusable("ModelInvalid", f"{path} cannot be read: {error}") from error
-    return Limits(settings.default_max_tokens, settings.limit_max_tokens, _sampling(search, settings))
+    return Limits(
+        settings.default_max_tokens,
+        settings.limit_max_tokens,
+        settings.limit_prompt_tokens,
+        _sampling(search, settings),
+    )
 
 
 def _sampling(search: dict[str, Any], settings: Settings) -> Sampling:

@@ -4,9 +4,7 @@ Protocols translate (`dialects/`), the engine process generates; here is what ha
 """
 
 import asyncio
-import math
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from genai_runtime.errors import (
@@ -17,125 +15,169 @@ from genai_runtime.errors import (
     Overloaded,
     RuntimeServerError,
 )
-from genai_runtime.front.admission import Admission, DeadlinePassed
+from genai_runtime.front import validation
+from genai_runtime.front.admission import Admission, DeadlinePassed, Turn
+from genai_runtime.front.choices import TextChunk, requests_of
+from genai_runtime.front.generation_run import Ending, GenerationRun
 from genai_runtime.front.metrics import Metrics
-from genai_runtime.front.ports import EngineLink, EngineStream
+from genai_runtime.front.ports import EngineLink
 from genai_runtime.front.request_record import RequestRecord
 from genai_runtime.front.served_model import ServedModel
 from genai_runtime.front.state import StateHolder
-from genai_runtime.front.tokenizer import Detokenizer
-from genai_runtime.front.validation import Call, check_request_id
-from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens
+from genai_runtime.front.tracing import Tracing
+from genai_runtime.front.validation import Call
+from genai_runtime.generation import FinishReason, GenerationRequest
 
-# A stream ends this long before its client's deadline (a tenth of its time at most): its last message still arrives.
-_DEADLINE_MARGIN = 0.25
-# How long the engine may take to end a request that it was told to end; then the front ends it alone.
-_END_PATIENCE = 2.0
+__all__ = ["Ending", "GenerationService", "RequestInfo", "TextChunk"]
+
 _ENGINE_RETRY = 2.0
+_CANCELLED = "cancelled by its request id"
 
 
 @dataclass(frozen=True, slots=True)
-class TextChunk:
-    """New tokens, and the characters they completed."""
+class RequestInfo:
+    """A request that has not ended. `stage` is queued, prefill or decode; tokens are of all its choices together."""
 
     request_id: str
-    text: str
-    ids: list[int]
+    method: str
+    client: str
+    stage: str
+    prompt_tokens: int
+    completion_tokens: int
+    age_seconds: float
+    choices: int = 1
+
+
+class _Withdrawn(RuntimeServerError):
+    """Cancelled by its id before it had a slot."""
+
+
+@dataclass(eq=False, slots=True)
+class _Held:
+    """A request between its arrival and its end."""
+
+    record: RequestRecord
+    engine_ids: list[str]
+    run: GenerationRun | None = None
+    withdrawn: bool = False
+
+    def raise_if_withdrawn(self) -> None:
+        """Raises `_Withdrawn` when it was cancelled before it could wait."""
+        if self.withdrawn:
+            raise _Withdrawn(_CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """The last event of a stream; `record` holds counts and timings. `engine_lost`: the engine died under it."""
+class ServiceLimits:
+    """Of every request, whatever it asks for; 0 seconds are no limit."""
 
-    reason: FinishReason
-    record: RequestRecord
-    message: str = ""
-    engine_lost: bool = False
+    max_seconds: float = 0.0
+    max_unread_bytes: int = 2**20
+    choices: int = 8  # of one request
 
 
 class GenerationService:
-    """Used from the event loop only. `model` is set once it is loaded."""
+    """Used from the event loop only. `model` is set once it is loaded, `tracing` where traces are asked for."""
 
     def __init__(
-        self, engine: EngineLink, state: StateHolder, admission: Admission, metrics: Metrics, max_seconds: float
+        self, engine: EngineLink, state: StateHolder, admission: Admission, metrics: Metrics, limits: ServiceLimits
     ) -> None:
         self.model: ServedModel | None = None
+        self.tracing: Tracing | None = None
         self._engine = engine
         self._state = state
         self._admission = admission
         self._metrics = metrics
-        self._max_seconds = max_seconds
-        self._held: set[str] = set()  # request ids between arrival and end
-        self._started: set[str] = set()  # of these, the ones in the engine
+        self._limits = limits
+        self._held: dict[str, _Held] = {}  # by the clients' request ids
+        self._engine_ids: set[str] = set()  # of all held requests' choices
         self._idle = asyncio.Event()
         self._idle.set()
+        metrics.adapters_in_use = self._adapters_in_use
 
     async def stream(self, method: str, call: Call) -> AsyncGenerator[TextChunk | Ending]:
-        """Chunks, then exactly one `Ending`; a request that is not accepted raises instead, before any event.
+        """Chunks, and one `Ending` for each choice; a request that is not accepted raises instead, before any event.
 
         Raises `InvalidRequest`, `ModelNotFound`, `Overloaded`, `NotServing`, `DeadlinePassed`. Closing the generator,
         or cancelling the task that runs it, ends the generation in the engine.
         """
-        record = RequestRecord(method, self._metrics)
+        record = RequestRecord(method, self._metrics, client=call.client)
+        held: _Held | None = None
         try:
             self.refuse_unless_serving()
-            record.request_id = self._claim(check_request_id(call.request_id))
-            try:
-                request = await self.served_model().prepare(call, record.request_id)
-                record.prompt_tokens = len(request.prompt)
-                async with self._admission.slot(call.deadline) as queue_seconds:
-                    if not self._state.draining:  # what was accepted before the drain may still finish
-                        self.refuse_unless_serving()
-                    record.admitted(queue_seconds)
-                    async with aclosing(self.run(request, call.deadline, record)) as events:
-                        async for event in events:
+            held = self._hold(call, record)
+            request = await self.served_model().prepare(call, record.request_id)
+            record.request, record.prompt_tokens = request, len(request.prompt)
+            turn = Turn(record.request_id, call.client, record.choices, request.priority, call.deadline)
+            held.raise_if_withdrawn()
+            async with self._admission.slot(turn) as queue_seconds:
+                if not self._state.draining:  # what was accepted before the drain may still finish
+                    self.refuse_unless_serving()
+                record.admitted(queue_seconds)
+                run = held.run = self._start(request, call, record)
+                try:
+                    while run.running:
+                        for event in await run.next():
                             yield event
-            finally:
-                self._unclaim(record.request_id)
+                finally:
+                    run.close()
+        except _Withdrawn as error:
+            record.finished(FinishReason.CANCELLED)
+            for index in range(record.choices):
+                yield Ending(FinishReason.CANCELLED, record, error.message, index=index)
         except RuntimeServerError as error:
             record.refused(_refusal_label(error))
             raise
         finally:
+            if held is not None:
+                self._let_go(held)
             record.finished(FinishReason.CANCELLED)  # does nothing if something else ended it
+            if self.tracing is not None:
+                self.tracing.request_ended(record, call)
 
-    async def run(
-        self, request: GenerationRequest, deadline: float | None, record: RequestRecord
-    ) -> AsyncGenerator[TextChunk | Ending]:
+    async def run(self, request: GenerationRequest, record: RequestRecord) -> AsyncGenerator[TextChunk | Ending]:
         """Generate now, without admission (the warm-up comes in here). Raises `NotServing` if there is no engine."""
-        detokenizer = Detokenizer(self.served_model().tokenizer, request.prompt)
+        run = self._start(request, Call(), record)
         try:
-            stream = self._engine.submit(request)
-        except EngineFailure as error:
-            raise NotServing(error.message, _ENGINE_RETRY) from error
-        timer = _Timer(self._engine, request.request_id, deadline, self._max_seconds)
-        self._started.add(request.request_id)
-        finished: Finished | None = None
-        engine_lost = False
-        try:
-            while finished is None:
-                try:
-                    events = await timer.next_events(stream)
-                except EngineFailure as error:
-                    engine_lost = True
-                    events = [Finished(request.request_id, FinishReason.ERROR, 0, 0, message=error.message)]
-                ids = [id_ for event in events if isinstance(event, Tokens) for id_ in event.ids]
-                finished = next((event for event in events if isinstance(event, Finished)), None)
-                record.tokens(len(ids))
-                text = detokenizer.push(ids) + (detokenizer.flush() if finished else "")
-                if ids or text:
-                    yield TextChunk(request.request_id, text, ids)
-            record.finished(finished.reason)
-            message = finished.message or timer.message or _MESSAGES.get(finished.reason, "")
-            yield Ending(finished.reason, record, message, engine_lost)
+            while run.running:
+                for event in await run.next():
+                    yield event
         finally:
-            self._started.discard(request.request_id)
-            if finished is None:
-                self._engine.cancel(request.request_id, FinishReason.CANCELLED)
+            run.close()
+
+    async def tokenize(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        """Ids of `text`, special tokens in it honoured. Raises `InvalidRequest` for a text longer than any prompt."""
+        return await self.served_model().tokenize(text, add_special_tokens=add_special_tokens)
+
+    async def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, special tokens left out. Raises `InvalidRequest` for ids that the model does not have."""
+        return await self.served_model().detokenize(ids)
+
+    async def count_prompt_tokens(self, call: Call) -> int:
+        """As `stream` would count them; nothing is generated. Raises as `stream` does for an invalid request."""
+        return len((await self.served_model().prepare(call, "count")).prompt)
+
+    def requests(self) -> list[RequestInfo]:
+        """The requests that have not ended, oldest first."""
+        return [_describe(held.record) for held in self._held.values()]
+
+    def cancel(self, request_id: str) -> bool:
+        """End this request with CANCELLED, wherever it is; False when there is none of that id."""
+        held = self._held.get(request_id)
+        if held is None:
+            return False
+        held.withdrawn = True
+        if held.run is not None:
+            held.run.end(FinishReason.CANCELLED, _CANCELLED)
+        else:
+            self._admission.withdraw(request_id, _Withdrawn(_CANCELLED))
+        return True
 
     def end_all(self, reason: FinishReason) -> None:
         """End every running generation with `reason`."""
-        for request_id in self._started:
-            self._engine.cancel(request_id, reason)
+        for held in self._held.values():
+            if held.run is not None:
+                held.run.end(reason)
 
     async def idle(self) -> None:
         """Returns when no request is held."""
@@ -153,47 +195,53 @@ class GenerationService:
         if refusal is not None:
             raise refusal
 
-    def _claim(self, request_id: str) -> str:
-        if request_id in self._held:
-            raise InvalidRequest("request_id", f"{request_id} names a request that has not ended yet")
-        self._held.add(request_id)
-        self._idle.clear()
-        return request_id
+    def _adapters_in_use(self) -> tuple[set[str], set[str]]:
+        """LoRA adapters of running and of waiting requests; read by the thread that serves /metrics."""
+        records = [held.record for held in list(self._held.values())]
+        running = {record.adapter for record in records if record.adapter and record.stage != "queued"}
+        return running, {record.adapter for record in records if record.adapter and record.stage == "queued"}
 
-    def _unclaim(self, request_id: str) -> None:
-        self._held.discard(request_id)
+    def _start(self, request: GenerationRequest, call: Call, record: RequestRecord) -> GenerationRun:
+        requests = requests_of(request, record.choices)
+        try:
+            stream = self._engine.submit(*requests, max_unread_bytes=self._limits.max_unread_bytes)
+        except EngineFailure as error:
+            raise NotServing(error.message, _ENGINE_RETRY) from error
+        run = GenerationRun(self._engine, stream, requests, record)
+        run.prepare_text(self.served_model().tokenizer, call.options.stop)
+        run.limit(call.deadline, self._limits.max_seconds)
+        return run
+
+    def _hold(self, call: Call, record: RequestRecord) -> _Held:
+        """Take the request's ids for it alone."""
+        record.request_id = request_id = validation.check_request_id(call.request_id)
+        record.choices = choices = validation.check_choices(call.options.n, self._limits.choices)
+        ids = [request_id, *(f"{request_id}-{index}" for index in range(1, choices))]
+        if not self._engine_ids.isdisjoint(ids):
+            raise InvalidRequest("request_id", f"{request_id} names a request that has not ended yet")
+        held = self._held[request_id] = _Held(record, ids)
+        self._engine_ids.update(ids)
+        self._idle.clear()
+        return held
+
+    def _let_go(self, held: _Held) -> None:
+        del self._held[held.record.request_id]
+        self._engine_ids.difference_update(held.engine_ids)
         if not self._held:
             self._idle.set()
 
 
-class _Timer:
-    """Ends a generation at its client's deadline or the server's own limit, and then waits only briefly for the end."""
-
-    def __init__(self, engine: EngineLink, request_id: str, deadline: float | None, max_seconds: float) -> None:
-        now = asyncio.get_running_loop().time()
-        self._engine = engine
-        self._request_id = request_id
-        self._ending = False
-        self.message = ""
-        limit = now + max_seconds if max_seconds else math.inf
-        client = math.inf if deadline is None else deadline - min(_DEADLINE_MARGIN, max(0.0, deadline - now) / 10)
-        self._until = min(limit, client)
-        self._why = "the client's deadline passed" if client <= limit else f"the server's {max_seconds:g} s are over"
-
-    async def next_events(self, stream: EngineStream) -> list[Tokens | Finished]:
-        """The stream's next events; when the time is up, what the engine says to being told to end."""
-        loop = asyncio.get_running_loop()
-        while loop.time() < self._until or self._ending:
-            try:
-                async with asyncio.timeout_at(None if math.isinf(self._until) else self._until):
-                    return await stream.next_events()
-            except TimeoutError:
-                if self._ending:
-                    return [Finished(self._request_id, FinishReason.DEADLINE, 0, 0)]
-        self._ending, self.message = True, self._why
-        self._until = loop.time() + _END_PATIENCE
-        self._engine.cancel(self._request_id, FinishReason.DEADLINE)
-        return await self.next_events(stream)
+def _describe(record: RequestRecord) -> RequestInfo:
+    return RequestInfo(
+        record.request_id,
+        record.method,
+        record.client,
+        record.stage,
+        record.prompt_tokens,
+        record.completion_tokens,
+        record.age_seconds,
+        record.choices,
+    )
 
 
 def _refusal_label(error: RuntimeServerError) -> str:
@@ -207,10 +255,4 @@ _LABELS: dict[type[RuntimeServerError], str] = {
     Overloaded: "overloaded",
     NotServing: "not_serving",
     DeadlinePassed: "deadline_in_queue",
-}
-
-_MESSAGES = {
-    FinishReason.TERMINATED: "ended by the runtime option terminate-session",
-    FinishReason.SHUTDOWN: "the server is shutting down; another one will answer",
-    FinishReason.ERROR: "the engine could not finish this generation",
 }

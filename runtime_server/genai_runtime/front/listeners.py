@@ -3,6 +3,7 @@
 What is served there comes from outside; here are addresses, limits of connections, and how they are closed.
 """
 
+import asyncio
 import os
 import socket
 import stat
@@ -11,19 +12,27 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
+from genai_protocol.oip import inference_pb2 as oip_pb2
+from genai_protocol.oip import inference_pb2_grpc as oip_pb2_grpc
 from genai_protocol.v1 import control_pb2, control_pb2_grpc, inference_pb2, inference_pb2_grpc
 from genai_runtime.errors import InvalidSettings
+from genai_runtime.front import reflection
 from genai_runtime.front.control import ControlService
+from genai_runtime.front.dialects.decoding import TolerantDecoding
 from genai_runtime.front.dialects.native import NativeService
-from genai_runtime.front.tls import RotatingCredentials
+from genai_runtime.front.dialects.oip import OpenInferenceService
 
 SERVICE = inference_pb2.DESCRIPTOR.services_by_name["GenAIService"].full_name
+OPEN_INFERENCE = oip_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+_READY_SERVICES = (SERVICE, OPEN_INFERENCE)
 _CONTROL = control_pb2.DESCRIPTOR.services_by_name["ControlService"].full_name
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_METADATA_BYTES = 16 * 1024
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
     ("grpc.max_concurrent_streams", 1024),
     # A peer that vanished without a word is noticed within 80 s; clients may ping every 30 s.
@@ -35,31 +44,51 @@ _OPTIONS: list[tuple[str, Any]] = [
 
 
 class DataListener:
-    """GenAIService, health v1 and reflection on the data port."""
+    """Both inference services, health v1 and reflection on the data port."""
 
-    def __init__(self, host: str, port: int, service: NativeService) -> None:
-        """Raises `InvalidSettings` when the port cannot be bound."""
-        self._server = grpc.aio.server(options=_OPTIONS)
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        native: NativeService,
+        oip: OpenInferenceService,
+        credentials: grpc.ServerCredentials | None = None,
+        health_port: int = 0,
+    ) -> None:
+        """On `health_port`, if any, there is health alone, in plain text: for probes that speak no TLS.
+
+        Raises `InvalidSettings` when a port cannot be bound.
+        """
+        server = grpc.aio.server(interceptors=[TolerantDecoding(_READY_SERVICES)], options=_OPTIONS)
         self._health = health.aio.HealthServicer()
-        inference_pb2_grpc.add_GenAIServiceServicer_to_server(service, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection([SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
-        self.address, self.port = _bind(self._server, host, port, None, "GENAI_GRPC_PORT")
+        inference_pb2_grpc.add_GenAIServiceServicer_to_server(native, server)
+        oip_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(oip, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable(server, [*_READY_SERVICES, health.SERVICE_NAME])
+        self.address, self.port = _bind(server, host, port, credentials, "GENAI_GRPC_PORT")
+        self._servers = [server]
+        if health_port:
+            plain = grpc.aio.server(options=_OPTIONS)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, plain)
+            _bind(plain, host, health_port, None, "GENAI_HEALTH_PORT")
+            self._servers.append(plain)
 
     async def start(self) -> None:
         """Serve; the process lives, and is not ready."""
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         await self.set_ready(ready=False)
-        await self._server.start()
+        for server in self._servers:
+            await server.start()
 
     async def set_ready(self, *, ready: bool) -> None:
-        """Readiness, as the service's health."""
+        """Readiness, as the health of both services."""
         status = health_pb2.HealthCheckResponse
-        await self._health.set(SERVICE, status.SERVING if ready else status.NOT_SERVING)
+        for service in _READY_SERVICES:
+            await self._health.set(service, status.SERVING if ready else status.NOT_SERVING)
 
     async def close(self, grace: float) -> None:
         """Refuse new calls; those that run may finish within `grace` seconds."""
-        await self._server.stop(grace)
+        await asyncio.gather(*(server.stop(grace) for server in self._servers))
 
 
 class ControlListener:
@@ -71,11 +100,11 @@ class ControlListener:
 
     @classmethod
     def on_port(
-        cls, host: str, port: int, service: ControlService, credentials: RotatingCredentials
+        cls, host: str, port: int, service: ControlService, credentials: grpc.ServerCredentials
     ) -> "ControlListener":
         """Mutual TLS. Raises `InvalidSettings` when the port cannot be bound."""
         server = _control_server(service)
-        address, _ = _bind(server, host, port, credentials.credentials(), "GENAI_CONTROL_PORT")
+        address, _ = _bind(server, host, port, credentials, "GENAI_CONTROL_PORT")
         return cls(server, address)
 
     @classmethod
@@ -105,7 +134,7 @@ class ControlListener:
 def _control_server(service: ControlService) -> grpc.aio.Server:
     server = grpc.aio.server(options=_OPTIONS)
     control_pb2_grpc.add_ControlServiceServicer_to_server(service, server)
-    reflection.enable_server_reflection([_CONTROL, reflection.SERVICE_NAME], server)
+    reflection.enable(server, [_CONTROL])
     return server
 
 

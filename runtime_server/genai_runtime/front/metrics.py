@@ -1,66 +1,112 @@
 """What Prometheus reads. Names are `genai_*`; labels are methods and finish reasons (closed lists), never users' text.
 
-Measuring is done where things happen; here they only get a name.
+Measuring is done where things happen; here they only get a place, and in `metric_families.py` their names.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from threading import Thread
+from typing import Protocol
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info, start_http_server
 
-from genai_runtime.engine.protocol import ModelInfo
+from genai_runtime.engine.protocol import EngineStats, ModelInfo
 from genai_runtime.errors import InvalidSettings
+from genai_runtime.front.distribution import Distribution, Tally
+from genai_runtime.front.metric_families import OwnFamilies, VllmFamilies
 from genai_runtime.front.state import ServingState
+from genai_runtime.generation import FinishReason
 from genai_runtime.profiling.record import Profile, ProfileState
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_ENGINE_COUNTS = (
+    *("prompt_tokens", "generated_tokens", "preemptions", "prefill_runs", "decode_runs"),
+    *("prefix_cache_hit_tokens", "prefix_cache_asked_tokens"),
+)
 _TOKEN_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
-METHODS = ("generate", "chat", "warmup")
 # Requests that were refused before they reached the engine; accepted ones end with a FinishReason.
 REFUSALS = ("invalid", "not_found", "overloaded", "not_serving", "deadline_in_queue", "failed")
+
+
+class FinishedRequest(Protocol):
+    """What is counted of a request at its end; see `request_record.py`."""
+
+    total_seconds: float
+    prefill_seconds: float
+    decode_seconds: float
+    cached_tokens: int
+
+    @property
+    def seconds_per_token(self) -> float:
+        """Mean between two tokens of one answer; 0 where nothing was measured."""
+        ...
 
 
 class Metrics:
     """One registry a server, so that several can live in one process of tests."""
 
-    def __init__(self) -> None:
+    def __init__(self, model_name: str = "") -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter("genai_requests", "Requests by their end.", ["method", "reason"], registry=registry)
         self.running = Gauge("genai_requests_running", "Requests that hold an engine slot.", registry=registry)
         self.waiting = Gauge("genai_requests_waiting", "Requests in the admission queue.", registry=registry)
-        self.queue_seconds = Histogram(
-            "genai_queue_seconds", "Wait for an engine slot.", buckets=_SECONDS, registry=registry
-        )
-        self.first_token_seconds = Histogram(
-            "genai_time_to_first_token_seconds", "From arrival to the first token.", buckets=_SECONDS, registry=registry
-        )
-        self.inter_token_seconds = Histogram(
-            "genai_inter_token_seconds",
-            "Between two tokens of one request; tokens that arrive together share their interval.",
-            buckets=_TOKEN_SECONDS,
-            registry=registry,
-        )
-        self.request_seconds = Histogram(
-            "genai_request_seconds", "From arrival to the finish.", buckets=_SECONDS, registry=registry
-        )
-        self.prompt_tokens = Counter("genai_prompt_tokens", "Prompt tokens accepted.", registry=registry)
-        self.generated_tokens = Counter("genai_generated_tokens", "Tokens generated.", registry=registry)
         self.engine_up = Gauge("genai_engine_up", "1 while the engine process can generate.", registry=registry)
         self.engine_restarts = Counter("genai_engine_restarts", "Restarts of the engine process.", registry=registry)
         self.halted = Gauge("genai_halted", "1 while terminate-session halts generation.", registry=registry)
+        self.queue_seconds = Distribution(_SECONDS)
+        self.first_token_seconds = Distribution(_SECONDS)
+        self.inter_token_seconds = Distribution(_TOKEN_SECONDS)
+        self.mean_token_seconds = Distribution(_TOKEN_SECONDS)
+        self.request_seconds = Distribution(_SECONDS)
+        self.prefill_seconds = Distribution(_SECONDS)
+        self.decode_seconds = Distribution(_SECONDS)
+        self.prompt_tokens, self.generated_tokens, self.cached_tokens = Tally(), Tally(), Tally()
+        self.ends = {reason: Tally() for reason in FinishReason}
+        self.engine = EngineStats(0, 0, 0)  # the newest snapshot; counts go on over restarts of the engine
+        self._engine_before = EngineStats(0, 0, 0)  # counts of the engines before the present one
+        self.kv_tokens = 0  # positions that the KV cache has; 0: not known
+        self.max_adapters = 0
+        self.shown_running = self.shown_waiting = 0
+        self.adapters_in_use: Callable[[], tuple[set[str], set[str]]] = lambda: (set(), set())
         self._build = Info("genai_build", "Versions and what the model runs on.", registry=registry)
         self._build.info({"version": version("genai-operator")})
-        self._state = ServingState.LOADING
+        self.state = ServingState.LOADING
         self._engine_came_up = False
-        registry.register(_StateCollector(self))
+        registry.register(OwnFamilies(self))
+        registry.register(VllmFamilies(self, model_name))
+
+    @property
+    def kv_cache_use(self) -> float:
+        """0 to 1; 0 where the engine does not count it."""
+        return min(1.0, self.engine.kv_tokens_used / self.kv_tokens) if self.kv_tokens else 0.0
+
+    def show_load(self, running: int, waiting: int) -> None:
+        """Requests that hold slots, and that wait for one."""
+        self.shown_running, self.shown_waiting = running, waiting
+        self.running.set(running)
+        self.waiting.set(waiting)
+
+    def show_finished(self, request: FinishedRequest, reason: FinishReason) -> None:
+        """An accepted request ended."""
+        self.ends[reason].inc()
+        self.request_seconds.observe(request.total_seconds)
+        self.prefill_seconds.observe(request.prefill_seconds)
+        self.decode_seconds.observe(request.decode_seconds)
+        self.cached_tokens.inc(request.cached_tokens)
+        if request.seconds_per_token:
+            self.mean_token_seconds.observe(request.seconds_per_token)
+
+    def show_engine_stats(self, stats: EngineStats) -> None:
+        """The present engine's own counts."""
+        before = self._engine_before
+        self.engine = replace(stats, **{name: getattr(before, name) + getattr(stats, name) for name in _ENGINE_COUNTS})
 
     def show_state(self, state: ServingState) -> None:
         """A listener of `StateHolder`."""
-        self._state = state
+        self.state = state
         self.halted.set(state is ServingState.HALTED)
 
     def watch_windows(self, newest: Callable[[], Profile | None]) -> None:
@@ -86,15 +132,12 @@ class Metrics:
         if up and self._engine_came_up:
             self.engine_restarts.inc()
         self._engine_came_up |= up
+        self._engine_before = self.engine
         self.engine_up.set(up)
-
-    @property
-    def state(self) -> ServingState:
-        """The state shown."""
-        return self._state
 
     def show_model(self, info: ModelInfo) -> None:
         """Say what was loaded."""
+        self.kv_tokens, self.max_adapters = info.kv_tokens, len(info.adapters)
         self._build.info(
             {
                 "version": version("genai-operator"),
@@ -104,19 +147,6 @@ class Metrics:
                 "onnxruntime_genai": info.onnxruntime_genai_version,
             }
         )
-
-
-class _StateCollector:
-    """One series per state, 1 for the present one."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Metric]:
-        family = GaugeMetricFamily("genai_state", "1 for the present state.", labels=["state"])
-        for state in ServingState:
-            family.add_metric([state.value], float(state is self._metrics.state))
-        yield family
 
 
 class MetricsServer:

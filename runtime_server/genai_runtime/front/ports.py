@@ -8,16 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from genai_runtime.engine.protocol import ModelInfo
+from genai_runtime.engine.protocol import EngineStats, ModelInfo
 from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens
 from genai_runtime.profiling.record import Profile
 
 
 class EngineStream(Protocol):
-    """One request's events."""
+    """The events of requests that were submitted together."""
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether its reader left so much unread that the engine was told to end the requests (CANCELLED)."""
+        ...
 
     async def next_events(self) -> list[Tokens | Finished]:
         """What has happened since the last call, one event at least. Raises `EngineFailure` if the engine died."""
+        ...
+
+    def put(self, event: Tokens | Finished) -> bool:
+        """As if the engine had said it; what comes after a request's end is dropped."""
         ...
 
 
@@ -32,8 +41,15 @@ class EngineLink(Protocol):
         """`listener` hears True when an engine has loaded (the first one too), False when it is gone."""
         ...
 
-    def submit(self, request: GenerationRequest) -> EngineStream:
-        """Start a generation. Raises `EngineFailure` when there is no engine."""
+    def on_stats(self, listener: Callable[[EngineStats], None]) -> None:
+        """`listener` hears the engine's counts about once a second; after a restart they begin at 0 again."""
+        ...
+
+    def submit(self, *requests: GenerationRequest, max_unread_bytes: int = 2**20) -> EngineStream:
+        """Start generations that one stream tells of.
+
+        Raises `EngineFailure` when there is no engine, `InvalidRequest` for the id of a request that it still has.
+        """
         ...
 
     def cancel(self, request_id: str, reason: FinishReason) -> None:

@@ -1,4 +1,4 @@
-"""What is measured of one request: for its Finish, its metrics and its one log line. Never its text."""
+"""What is measured of one request: for its Finish, its metrics, its trace and its one log line. Never its text."""
 
 import time
 from dataclasses import dataclass, field
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 import structlog
 
 from genai_runtime.front.metrics import Metrics
-from genai_runtime.generation import FinishReason
+from genai_runtime.generation import Finished, FinishReason, GenerationRequest
 
 _log = structlog.get_logger("genai_runtime.request")
 
 
 @dataclass(slots=True)
 class RequestRecord:
-    """Seconds on the monotonic clock, from the request's arrival."""
+    """Seconds on the monotonic clock, from the request's arrival; tokens are of all its choices together."""
 
     method: str
     metrics: Metrics
@@ -23,61 +23,100 @@ class RequestRecord:
     queue_seconds: float = 0.0
     first_token_seconds: float = 0.0
     total_seconds: float = 0.0
+    client: str = ""
+    choices: int = 1
+    request: GenerationRequest | None = None  # the first choice's, once it is prepared
+    cached_tokens: int = 0  # of the prompt, which the engine did not compute anew
+    prefill_seconds: float = 0.0  # inside the engine; of the slowest choice
+    decode_seconds: float = 0.0
+    reason: str = ""  # how it ended: a FinishReason, or one of metrics.REFUSALS
+    stage: str = "queued"  # queued, prefill, decode
     _arrived: float = field(default_factory=time.monotonic)
     _last_token: float = 0.0
-    _closed: bool = False
+    _last_tokens: dict[int, float] = field(default_factory=dict)  # by choice
 
     def admitted(self, queue_seconds: float) -> None:
-        """The request holds a slot."""
+        """The request holds its slots."""
+        self.stage = "prefill"
         self.queue_seconds = queue_seconds
         self.metrics.queue_seconds.observe(queue_seconds)
         self.metrics.prompt_tokens.inc(self.prompt_tokens)
 
-    def tokens(self, count: int) -> None:
-        """`count` new tokens are here."""
+    def tokens(self, count: int, choice: int = 0) -> None:
+        """`count` new tokens of one choice are here, which go to the client."""
         if not count:
             return
         now = time.monotonic()
-        if not self.completion_tokens:
+        last = self._last_tokens.get(choice)
+        if last is not None:
+            self.metrics.inter_token_seconds.observe((now - last) / count, count)
+        elif not self.completion_tokens:
+            self.stage = "decode"
             self.first_token_seconds = now - self._arrived
             self.metrics.first_token_seconds.observe(self.first_token_seconds)
-        else:
-            for _ in range(count):
-                self.metrics.inter_token_seconds.observe((now - self._last_token) / count)
-        self._last_token = now
+        self._last_tokens[choice] = self._last_token = now
         self.completion_tokens += count
         self.metrics.generated_tokens.inc(count)
 
+    def choice_finished(self, end: Finished) -> None:
+        """What the engine says of one choice."""
+        self.cached_tokens = max(self.cached_tokens, end.cached_tokens)
+        self.prefill_seconds = max(self.prefill_seconds, end.prefill_seconds)
+        self.decode_seconds = max(self.decode_seconds, end.decode_seconds)
+
+    @property
+    def adapter(self) -> str:
+        """The LoRA adapter that the request uses; "" for none."""
+        return self.request.adapter if self.request is not None else ""
+
+    @property
+    def age_seconds(self) -> float:
+        """Since the arrival."""
+        return time.monotonic() - self._arrived
+
     @property
     def tokens_per_second(self) -> float:
-        """Of the tokens after the first, which belongs to the prefill; 0 for fewer than two."""
-        seconds = self._last_token - self._arrived - self.first_token_seconds
+        """Of the tokens after the first, which belongs to the prefill; 0 for fewer than two.
+
+        A busy front reads several of the engine's messages at once: the engine's own time is the least it can be.
+        """
+        seconds = max(self._last_token - self._arrived - self.first_token_seconds, self.decode_seconds)
         return (self.completion_tokens - 1) / seconds if self.completion_tokens > 1 and seconds > 0 else 0.0
+
+    @property
+    def seconds_per_token(self) -> float:
+        """Mean time between two tokens of one choice, after the first; 0 for fewer than two."""
+        return self.choices / self.tokens_per_second if self.tokens_per_second else 0.0
 
     def finished(self, reason: FinishReason) -> None:
         """The accepted request ended; later calls count for nothing."""
         if self._close(reason.value):
-            self.metrics.request_seconds.observe(self.total_seconds)
+            self.metrics.show_finished(self, reason)
 
     def refused(self, reason: str) -> None:
         """The request ended before the engine saw it; `reason` is one of metrics.REFUSALS."""
         self._close(reason)
 
     def _close(self, reason: str) -> bool:
-        if self._closed:
+        if self.reason:
             return False
-        self._closed = True
-        self.total_seconds = time.monotonic() - self._arrived
+        self.reason = reason
+        self.total_seconds = self.age_seconds
         self.metrics.requests.labels(self.method, reason).inc()
         _log.info(
             "request",
             request_id=self.request_id,
             method=self.method,
+            client=self.client,
             finish=reason,
+            choices=self.choices,
+            adapter=self.adapter,
             prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
             completion_tokens=self.completion_tokens,
             queue_seconds=round(self.queue_seconds, 6),
             first_token_seconds=round(self.first_token_seconds, 6),
+            tokens_per_second=round(self.tokens_per_second, 3),
             total_seconds=round(self.total_seconds, 6),
         )
         return True

@@ -12,21 +12,29 @@ import structlog
 
 from genai_runtime.engine.protocol import ModelInfo
 from genai_runtime.errors import EngineFailure
+from genai_runtime.front.access import Access
 from genai_runtime.front.admission import Admission
 from genai_runtime.front.chat import ChatTemplate
 from genai_runtime.front.control import ControlService
 from genai_runtime.front.defaults import read_limits
+from genai_runtime.front.dialects.log_settings import LogSettings
 from genai_runtime.front.dialects.model_card import ModelCard
 from genai_runtime.front.dialects.native import NativeService
-from genai_runtime.front.generating import GenerationService
+from genai_runtime.front.dialects.oip import OpenInferenceService
+from genai_runtime.front.dialects.oip_server import LiveSettings
+from genai_runtime.front.dialects.trace_settings import TraceSettings
+from genai_runtime.front.generating import GenerationService, ServiceLimits
+from genai_runtime.front.http.app import Served, build_app
+from genai_runtime.front.http.listener import HttpListener
 from genai_runtime.front.listeners import ControlListener, DataListener
 from genai_runtime.front.metrics import Metrics, MetricsServer
 from genai_runtime.front.ports import EngineLink, Profiles
 from genai_runtime.front.runtime_options import RuntimeOptions
 from genai_runtime.front.served_model import ServedModel
 from genai_runtime.front.state import ServingState, StateHolder
-from genai_runtime.front.tls import RotatingCredentials
+from genai_runtime.front.tls import CertificateFiles, grpc_credentials
 from genai_runtime.front.tokenizer import TextTokenizer
+from genai_runtime.front.tracing import make_tracing
 from genai_runtime.front.warmup import WarmupResult, warm_up
 from genai_runtime.generation import FinishReason
 from genai_runtime.settings import Settings
@@ -52,23 +60,29 @@ class RuntimeServer:
         self._stop, self._hurry, self._engine_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.state = StateHolder()
-        self.metrics = Metrics()
+        self.metrics = Metrics(name)
         self._admission = Admission(
             settings.max_concurrent_requests, settings.max_queue_length, settings.max_queue_seconds, self._show_load
         )
-        self._service = GenerationService(
-            engine, self.state, self._admission, self.metrics, settings.max_request_seconds
-        )
+        choices = min(settings.limit_choices, settings.max_concurrent_requests)
+        limits = ServiceLimits(settings.max_request_seconds, settings.max_unread_bytes, choices)
+        self._service = GenerationService(engine, self.state, self._admission, self.metrics, limits)
+        self._service.tracing = make_tracing(name)
         self._card = ModelCard(name, settings.max_concurrent_requests, self._service, self.state)
         self._options = RuntimeOptions(engine, profiles, self.state)
+        self._access = Access(settings.api_keys_dir)
         self._data, self._control, self._metrics_server = self._listen()
+        self._http = self._listen_http() if settings.http_port else None
         self.metrics.watch_windows(profiles.newest)
         engine.on_change(self._engine_changed)
+        engine.on_stats(self.metrics.show_engine_stats)
 
     @property
     def addresses(self) -> dict[str, str]:
         """Where it listens."""
         found = {"grpc": self._data.address, "control_socket": str(self._settings.control_socket)}
+        if self._http is not None:
+            found["http"] = self._http.address
         if self._settings.control_port:
             found["control"] = f"{self._settings.host}:{self._settings.control_port}"
         if self._metrics_server is not None:
@@ -84,6 +98,8 @@ class RuntimeServer:
     async def run(self) -> None:
         """Serve until `request_stop`, then drain. Raises `ModelUnusable` or `EngineFailure` if it cannot come up."""
         await self._data.start()
+        if self._http is not None:
+            await self._http.start()
         for listener in self._control:
             await listener.start()
         _log.info("listening", **self.addresses)
@@ -168,24 +184,43 @@ class RuntimeServer:
         await self._profiles.stop()
         await self._engine.stop()
         await asyncio.gather(
-            *(listener.close(_CLOSE_SECONDS) for listener in self._control), self._data.close(_CLOSE_SECONDS)
+            *(listener.close(_CLOSE_SECONDS) for listener in self._control),
+            self._data.close(_CLOSE_SECONDS),
+            *([self._http.close(_CLOSE_SECONDS)] if self._http is not None else []),
         )
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
+        if self._service.tracing is not None:
+            await asyncio.to_thread(self._service.tracing.close)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         _log.info("stopped")
 
     def _listen(self) -> tuple[DataListener, list[ControlListener], MetricsServer | None]:
         settings = self._settings
-        data = DataListener(settings.host, settings.grpc_port, NativeService(self._service, self._card, WRITE_SECONDS))
+        files = CertificateFiles.of_data(settings.tls_dir, settings.client_ca_dir) if settings.tls_dir else None
+        secured = None if files is None else grpc_credentials(files)
+        data = DataListener(settings.host, settings.grpc_port, *self._dialects(), secured, settings.health_port)
         control = [ControlListener.on_socket(settings.control_socket, self._control_service(None))]
         if settings.control_port:
             service = self._control_service(settings.control_client_name)
-            credentials = RotatingCredentials(settings.control_tls_dir)
+            credentials = grpc_credentials(CertificateFiles.of_control(settings.control_tls_dir))
             control.append(ControlListener.on_port(settings.host, settings.control_port, service, credentials))
         if not settings.metrics_port:
             return data, control, None
         return data, control, MetricsServer(self.metrics, settings.host, settings.metrics_port)
+
+    def _listen_http(self) -> HttpListener:
+        settings = self._settings
+        files = CertificateFiles.of_data(settings.tls_dir, settings.client_ca_dir) if settings.tls_dir else None
+        served = Served(self._name, str(self._folder), self._service, self._card, self.state, self._access)
+        return HttpListener(settings.host, settings.http_port, build_app(served), files)
+
+    def _dialects(self) -> tuple[NativeService, OpenInferenceService]:
+        live = LiveSettings(TraceSettings(self._profiles), LogSettings(), self.metrics)
+        return (
+            NativeService(self._service, self._card, self._access, WRITE_SECONDS),
+            OpenInferenceService(self._service, self._card, self._access, live, WRITE_SECONDS),
+        )
 
     def _control_service(self, client_name: str | None) -> ControlService:
         return ControlService(self._options, self._profiles, self._card, self.state, client_name)
@@ -209,8 +244,7 @@ class RuntimeServer:
             self._admission.refuse_waiting(refusal)
 
     def _show_load(self) -> None:
-        self.metrics.running.set(self._admission.running)
-        self.metrics.waiting.set(self._admission.waiting)
+        self.metrics.show_load(self._admission.running, self._admission.waiting)
 
 
 def _log_loaded(name: str, info: ModelInfo) -> None:

@@ -1,23 +1,20 @@
 """Text to token ids and back, by the model's own `tokenizer.json`.
 
 GenAI's tokenizer cuts text at the first NUL and drops bytes while streaming, so the server uses Hugging Face's.
-Chat templates are `chat.py`; which ids a request may hold is `validation.py`.
+Chat templates are `chat.py`; which ids a request may hold is `validation.py`; streams of ids are `detokenizing.py`.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 
-from genai_runtime.errors import ModelUnusable
+from genai_runtime.errors import InvalidRequest, ModelUnusable
 
-# A character has at most four bytes, so tokens of single bytes complete it within four.
-_LONGEST_CHARACTER = 4
-_REPLACEMENT = "\ufffd"
-# Of the prompt, decoded before the first generated ids.
-_CONTEXT_TOKENS = 6
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +23,16 @@ class Piece:
 
     text: str
     from_template: bool
+
+
+def check_characters(field: str, text: str) -> None:
+    """Raises `InvalidRequest` for a lone surrogate, which JSON can write and no encoding can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(
+            field, f"has half a character (a lone surrogate, U+{ord(text[error.start]):04X}) at {error.start}"
+        ) from error
 
 
 class TextTokenizer:
@@ -37,6 +44,7 @@ class TextTokenizer:
         self._tokenizer = tokenizer
         added = tokenizer.get_added_tokens_decoder()
         self._special = {token.content: (id_, token) for id_, token in added.items() if token.special}
+        self._special_ids = frozenset(id_ for id_, _ in self._special.values())
         ordered = sorted(self._special, key=len, reverse=True)
         self._special_pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
         self.longest_token = max((len(token) for token in tokenizer.get_vocab()), default=1)
@@ -53,7 +61,11 @@ class TextTokenizer:
             raise ModelUnusable("ModelInvalid", f"{path} cannot be read: {error}") from error
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        """Ids of `text`, special tokens in it honoured; `add_special_tokens` adds what the model starts texts with."""
+        """Ids of `text`, special tokens in it honoured; `add_special_tokens` adds what the model starts texts with.
+
+        Raises `InvalidRequest` for half a character.
+        """
+        check_characters("text", text)
         return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
 
     def encode_pieces(self, pieces: list[Piece]) -> list[int]:
@@ -71,13 +83,36 @@ class TextTokenizer:
             run, trim_next = "", bool(token.rstrip)
         return ids + self._encode_plain(run)
 
-    def names_special_token(self, text: str) -> bool:
-        """Whether `text` spells one of the special tokens."""
-        return self._special_pattern is not None and self._special_pattern.search(text) is not None
+    def replace_special_tokens(self, text: str, replacement: Callable[[str], str]) -> str:
+        """`text` with `replacement(token)` in place of each special token that it spells."""
+        if self._special_pattern is None:
+            return text
+        return self._special_pattern.sub(lambda found: replacement(found.group()), text)
 
     def decode(self, ids: list[int]) -> str:
         """The text of `ids`, special tokens left out."""
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+    def bytes_of(self, id_: int) -> bytes:
+        """One id alone as it looks in a text, special tokens by their names; nothing for an unknown id."""
+        token = self._tokenizer.id_to_token(id_) or ""
+        if token in self._special:
+            return token.encode()
+        if self.token_bytes is not None:
+            return self.token_bytes[id_]
+        byte = _BYTE_TOKEN.fullmatch(token)  # SentencePiece's spellings of bytes and spaces
+        return bytes([int(byte[1], 16)]) if byte else token.replace("\u2581", " ").encode()
+
+    def has_no_text(self, id_: int) -> bool:
+        """Whether it is a special token, or none at all: such ids leave no trace in a decoded text."""
+        return id_ in self._special_ids or self._tokenizer.id_to_token(id_) is None
+
+    @cached_property
+    def token_bytes(self) -> "TokenBytes | None":
+        """What each id adds to a text, for tokenizers whose ids are bytes whatever stands before them; else None."""
+        if not isinstance(self._tokenizer.decoder, decoders.ByteLevel):
+            return None
+        return TokenBytes(self._tokenizer, self._special_ids)
 
     def _split(self, pieces: list[Piece]) -> list[tuple[str, str | None]]:
         """Plain texts as (text, None) and the template's special tokens as ("", token)."""
@@ -92,6 +127,7 @@ class TextTokenizer:
         return [(text, special) for text, special in parts if text or special]
 
     def _encode_plain(self, text: str) -> list[int]:
+        check_characters("text", text)
         return list(self._plain.encode(text, add_special_tokens=False).ids) if text else []
 
     @cached_property
@@ -102,51 +138,34 @@ class TextTokenizer:
         return plain
 
 
-class Detokenizer:
-    """Turns one stream of ids into text, whole characters only; what is left comes out of `flush`.
+class TokenBytes(dict[int, bytes]):
+    """The bytes of each id of a byte-level tokenizer, found when first asked for; special and unknown ids have none."""
 
-    A few ids before the pending ones are decoded with them, because decoders treat the start of a text specially.
-    """
-
-    def __init__(self, tokenizer: TextTokenizer, prompt: list[int]) -> None:
+    def __init__(self, tokenizer: Tokenizer, special: frozenset[int]) -> None:
+        super().__init__()
         self._tokenizer = tokenizer
-        self._ids = prompt[-_CONTEXT_TOKENS:]
-        if tokenizer.decode(self._ids).endswith(_REPLACEMENT):
-            self._ids = []
-        self._given = len(self._ids)  # the text of the ids before this one has been given out
+        self._special = special
 
-    def push(self, ids: list[int]) -> str:
-        """The text that `ids` complete; empty while a character is incomplete."""
-        self._ids += ids
-        text = self._pending_text()
-        if not text.endswith(_REPLACEMENT):
-            self._advance(len(self._ids))
-            return text
-        if len(self._ids) - self._given <= _LONGEST_CHARACTER:
-            return ""
-        return self._give_out_garbage(text)
+    def __missing__(self, id_: int) -> bytes:
+        token = None if id_ in self._special else self._tokenizer.id_to_token(id_)
+        found = self[id_] = b"" if token is None else _bytes_of(token)
+        return found
 
-    def flush(self) -> str:
-        """The rest at the end of a stream, with U+FFFD for a character that never became complete."""
-        text = self._pending_text()
-        self._advance(len(self._ids))
-        return text
 
-    def _pending_text(self, end: int | None = None) -> str:
-        before = self._tokenizer.decode(self._ids[: self._given])
-        return self._tokenizer.decode(self._ids[:end])[len(before) :]
+def _byte_characters() -> dict[str, int]:
+    """The printable stand-ins that GPT-2's byte-level vocabulary writes its bytes with."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    stand_ins = {chr(byte): byte for byte in printable}
+    return {**stand_ins, **{chr(256 + number): byte for number, byte in enumerate(others)}}
 
-    def _give_out_garbage(self, pending: str) -> str:
-        """Too many ids for one incomplete character: give out what cannot become one, keep what still can."""
-        last = len(self._ids) - 1
-        for end in range(last, max(self._given, last - _LONGEST_CHARACTER), -1):
-            head = self._pending_text(end)
-            if head + self._tokenizer.decode(self._ids[end:]) == pending:
-                self._advance(end)
-                return head
-        return self.flush()
 
-    def _advance(self, end: int) -> None:
-        if end > self._given:
-            del self._ids[: self._given]
-            self._given = end - self._given
+_BYTES = _byte_characters()
+
+
+def _bytes_of(token: str) -> bytes:
+    """A token with any other character in it was added as text."""
+    try:
+        return bytes(_BYTES[character] for character in token)
+    except KeyError:
+        return token.encode()

@@ -4,21 +4,20 @@ Plain data in and out: protocols translate to `Call` and from `InvalidRequest`. 
 (ids outside the vocabulary, a prompt of padding alone) is refused here.
 """
 
-import math
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from genai_runtime.engine.protocol import ModelInfo
 from genai_runtime.errors import InvalidRequest, ModelNotFound
 from genai_runtime.front.chat import ROLES, Message
-from genai_runtime.generation import Sampling
+from genai_runtime.front.tokenizer import check_characters
+from genai_runtime.generation import Guidance, Sampling
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_MESSAGES = 4096
-# Below this a distribution is its maximum for any practical purpose, and its logits overflow.
-_COLDEST = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,19 @@ class Options:
     top_p: float | None = None
     repetition_penalty: float | None = None
     seed: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    stop: Sequence[str] = ()
+    stop_token_ids: Sequence[int] = ()
+    min_tokens: int | None = None
+    ignore_eos: bool = False
+    n: int = 1
+    logprobs: int | None = None  # alternatives a token; None: no log-probabilities
+    guidance: Guidance | None = None
+    adapter: str = ""
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,11 @@ class Call:
     messages: Sequence[Message] | None = None
     options: Options = field(default_factory=Options)
     deadline: float | None = None  # on the event loop's clock
+    client: str = ""  # whose request it is, for fairness: the API key's name, or the peer's address without its port
+    tools: Sequence[Mapping[str, Any]] = ()  # for the chat template
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
+    trace_parent: str = ""  # W3C trace context, as the caller's protocol carried it
+    trace_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +69,7 @@ class Limits:
 
     default_max_tokens: int = 512
     limit_max_tokens: int = 0  # 0: bounded by the sequence length alone
+    limit_prompt_tokens: int = 0  # the same
     sampling: Sampling = field(default_factory=Sampling)
 
 
@@ -59,6 +77,29 @@ def check_model(requested: str, served: str) -> None:
     """Raises `ModelNotFound` unless the request names no model or this one."""
     if requested and requested != served:
         raise ModelNotFound(f"model {requested[:100]!r} is not served here; this server serves {served!r}")
+
+
+def resolve_adapter(model: str, adapter: str, served: str, adapters: Sequence[str]) -> str:
+    """The LoRA adapter that a request means, "" for none: named as such, or in the place of the model's name.
+
+    Raises `ModelNotFound` for a name that is neither the model's nor an adapter's.
+    """
+    if model not in adapters or model == served:
+        check_model(model, served)
+        if adapter and adapter not in adapters:
+            known = ", ".join(map(repr, adapters)) or "no adapters"
+            raise ModelNotFound(f"adapter {adapter[:100]!r} is not served here; {served!r} has {known}")
+        return adapter
+    if adapter and adapter != model:
+        raise InvalidRequest("options.adapter", f"is {adapter[:100]!r}, but the model asked for is adapter {model!r}")
+    return model
+
+
+def check_choices(choices: int, limit: int) -> int:
+    """How many answers one request may ask for; each takes a slot."""
+    if not 1 <= choices <= limit:
+        raise InvalidRequest("options.n", f"is {choices}; it must be 1 to {limit}")
+    return choices
 
 
 def check_request_id(request_id: str) -> str:
@@ -78,6 +119,8 @@ def check_input(call: Call) -> None:
         raise InvalidRequest("input", "is missing; set prompt or token_ids")
     elif call.text == "":
         raise InvalidRequest("prompt", "is empty; a generation continues at least one token")
+    elif call.text is not None:
+        check_characters("prompt", call.text)
 
 
 def _check_messages(messages: Sequence[Message]) -> None:
@@ -89,6 +132,7 @@ def _check_messages(messages: Sequence[Message]) -> None:
         if message.role not in ROLES:
             allowed = ", ".join(repr(role) for role in ROLES)
             raise InvalidRequest(f"messages[{index}].role", f"is {message.role[:40]!r}; it must be one of {allowed}")
+        check_characters(f"messages[{index}].content", message.content)
 
 
 def check_text_length(name: str, length: int, longest_token: int, info: ModelInfo) -> None:
@@ -102,7 +146,7 @@ def check_text_length(name: str, length: int, longest_token: int, info: ModelInf
         )
 
 
-def check_prompt(name: str, prompt: Sequence[int], info: ModelInfo) -> None:
+def check_prompt(name: str, prompt: Sequence[int], limits: Limits, info: ModelInfo) -> None:
     """`prompt` are the ids as the engine would see them."""
     if not prompt:
         raise InvalidRequest(name, "has no tokens; a generation continues at least one token")
@@ -112,11 +156,18 @@ def check_prompt(name: str, prompt: Sequence[int], info: ModelInfo) -> None:
             f"has {len(prompt)} tokens, which leaves no room for an answer within the maximum sequence length of "
             f"{info.max_sequence_length} tokens",
         )
-    wrong = next((id_ for id_ in prompt if not 0 <= id_ < info.vocabulary_size), None)
-    if wrong is not None:
-        raise InvalidRequest(name, f"holds id {wrong}; this model's ids are 0 to {info.vocabulary_size - 1}")
+    if 0 < limits.limit_prompt_tokens < len(prompt):
+        raise InvalidRequest(name, f"has {len(prompt)} tokens; this server takes {limits.limit_prompt_tokens} at most")
+    check_ids(name, prompt, info)
     if all(id_ == info.pad_token_id for id_ in prompt):
         raise InvalidRequest(name, f"holds nothing but padding (token id {info.pad_token_id})")
+
+
+def check_ids(name: str, ids: Sequence[int], info: ModelInfo) -> None:
+    """Refuses ids that the model does not have, which would crash or poison an engine."""
+    wrong = next((id_ for id_ in ids if not 0 <= id_ < info.vocabulary_size), None)
+    if wrong is not None:
+        raise InvalidRequest(name, f"holds id {wrong}; this model's ids are 0 to {info.vocabulary_size - 1}")
 
 
 def resolve_max_tokens(requested: int | None, prompt_tokens: int, limits: Limits, info: ModelInfo) -> int:
@@ -126,34 +177,3 @@ def resolve_max_tokens(requested: int | None, prompt_tokens: int, limits: Limits
     wanted = limits.default_max_tokens if requested is None else requested
     bounds = [wanted, info.max_sequence_length - prompt_tokens]
     return min([*bounds, limits.limit_max_tokens] if limits.limit_max_tokens else bounds)
-
-
-def resolve_sampling(options: Options, limits: Limits, info: ModelInfo) -> Sampling:
-    """The caller's options over the defaults, each in its range."""
-    default = limits.sampling
-    if options.top_k is not None and not 0 <= options.top_k <= info.vocabulary_size:
-        raise InvalidRequest(
-            "options.top_k", f"is {options.top_k}; it must be 0 (off) to {info.vocabulary_size}, the vocabulary's size"
-        )
-    temperature = _number("temperature", options.temperature, default.temperature, "0 to 2")
-    return Sampling(
-        temperature=temperature if temperature >= _COLDEST else 0.0,
-        top_k=min(default.top_k, info.vocabulary_size) if options.top_k is None else options.top_k,
-        top_p=_number("top_p", options.top_p, default.top_p, "above 0, to 1"),
-        repetition_penalty=_number(
-            "repetition_penalty", options.repetition_penalty, default.repetition_penalty, "above 0, to 2"
-        ),
-        seed=options.seed,
-    )
-
-
-_RANGES = {"0 to 2": (True, 0.0, 2.0), "above 0, to 1": (False, 0.0, 1.0), "above 0, to 2": (False, 0.0, 2.0)}
-
-
-def _number(name: str, value: float | None, default: float, allowed: str) -> float:
-    if value is None:
-        return default
-    closed, low, high = _RANGES[allowed]
-    if math.isnan(value) or value > high or value < low or (value == low and not closed):
-        raise InvalidRequest(f"options.{name}", f"is {value:g}; it must be {allowed}")
-    return value

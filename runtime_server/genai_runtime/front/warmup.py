@@ -39,7 +39,7 @@ async def warm_up(service: GenerationService, metrics: Metrics, prompts: list[st
             _log.warning("warm-up prompt cannot be used", index=index, reason=error.message)
             continue
         record = RequestRecord("warmup", metrics, request.request_id, len(request.prompt))
-        async for event in service.run(request, None, record):
+        async for event in service.run(request, record):
             if isinstance(event, Ending) and event.reason is FinishReason.ERROR:
                 raise EngineFailure(f"the warm-up failed: {event.message}")
         records.append(record)

@@ -1,4 +1,4 @@
-"""Which other files an ONNX file takes its weights from, by walking the protobuf wire format.
+"""Which other files an ONNX file takes its weights from.
 
 Only that: whether the graph makes sense is ONNX Runtime's to say. The file is mapped, not read: weights may be inside.
 """
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+from genai_runtime.models.onnx_wire import BYTES, NotOnnx, fields
+
 _MAX_DEPTH = 32
 
 # Field numbers of onnx.proto: which fields of a message lead to tensors, and to what kind of message.
@@ -18,10 +19,6 @@ _NODE = {5: "attribute"}
 _ATTRIBUTE = {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"}
 _CHILDREN = {"model": _MODEL, "graph": _GRAPH, "node": _NODE, "attribute": _ATTRIBUTE}
 _TENSOR_EXTERNAL_DATA = 13
-
-
-class NotOnnx(Exception):
-    """The file is not an ONNX model, or is cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,31 +73,4 @@ def _tensor(data: mmap.mmap, span: tuple[int, int], ends: dict[str, int]) -> Non
 
 def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """(field number, start, end) of each length-delimited field between `at` and `end`; others are passed over."""
-    while at < end:
-        tag, at = _varint(data, at, end)
-        wire = tag & 7
-        if wire == _BYTES:
-            length, at = _varint(data, at, end)
-            if at + length > end:
-                raise ValueError(f"a field at byte {at} ends behind its message")
-            yield tag >> 3, at, at + length
-            at += length
-        elif wire == _VARINT:
-            _, at = _varint(data, at, end)
-        elif wire in (_FIXED32, _FIXED64):
-            at += 4 if wire == _FIXED32 else 8
-        else:
-            raise ValueError(f"unknown wire type {wire} at byte {at}")
-
-
-def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= end:
-            raise ValueError(f"a number at byte {at} is cut off")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError(f"a number at byte {at} is too long")
+    return ((each.number, each.start, each.end) for each in fields(data, at, end) if each.wire == BYTES)

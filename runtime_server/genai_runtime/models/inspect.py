@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from genai_runtime.errors import ModelUnusable
-from genai_runtime.models.external_data import NotOnnx, external_data
+from genai_runtime.models.external_data import external_data
+from genai_runtime.models.onnx_wire import NotOnnx
 
 CONFIG_FILE = "genai_config.json"
 TOKENIZER_FILE = "tokenizer.json"

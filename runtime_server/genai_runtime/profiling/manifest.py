@@ -1,7 +1,7 @@
 """What `window` writes about each run beside the raw files and `merge` reads: one JSON object a line, `runs.jsonl`.
 
     {"opened_unix_ns": .., "opened_ns": ..}                                  first line; `*_ns` are time.monotonic_ns
-    {"run": 3, "request": "..", "kind": "decode", "tokens": 2, "start_ns": .., "end_ns": .., "interrupted": false,
+    {"run": 3, "kind": "decode", "requests": {"..": 2, "..": 17}, "start_ns": .., "end_ns": .., "interrupted": false,
      "files": [{"name": "..", "bytes": .., "start_ns": ..}]}                 a run that was kept
     {"run": 4, .., "files": [], "dropped": "why"}                            a run that was lost
     {"closed": "max_runs"}                                                   last line, absent if the process died
@@ -31,12 +31,11 @@ class RawFile:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the model. `tokens`: of a prefill, how many; of a decode, which one of the request."""
+    """One run of the model. `requests`: by id, of a prefill how many tokens, of a decode which one it makes, from 1."""
 
     run: int
-    request: str
     kind: str
-    tokens: int
+    requests: dict[str, int]
     start_ns: int
     end_ns: int
     interrupted: bool = False
@@ -102,6 +101,8 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 def _run(line: dict[str, Any]) -> Run | None:
     try:
         files = tuple(RawFile(**each) for each in line.pop("files"))
+        if not line["requests"]:
+            return None
         return Run(**line, files=files)
     except (TypeError, KeyError, AttributeError):
         return None

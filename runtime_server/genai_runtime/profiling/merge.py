@@ -11,6 +11,7 @@ import shutil
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from genai_runtime.profiling.manifest import MANIFEST, RUNNING, Manifest, RawFile, Run, read_manifest
 from genai_runtime.profiling.session_run import Operator, SessionRun, UnreadableRun, read_session_run
@@ -60,7 +61,7 @@ class _Merge:
             self.drop(f"its file is unreadable: {error}")
             return
         self._write(run, sessions)
-        self._requests.add(run.request)
+        self._requests.update(run.requests)
         self.summary.runs += 1
         self.summary.requests = len(self._requests)
 
@@ -79,11 +80,14 @@ class _Merge:
 
     def _write(self, run: Run, sessions: list[tuple[RawFile, SessionRun]]) -> None:
         start, end = self._microseconds(run.start_ns), self._microseconds(run.end_ns)
-        thread = self._trace.thread(run.request)
-        args = {"run": run.run, "kind": run.kind, "tokens": run.tokens, "request": run.request}
+        args: dict[str, Any] = {"run": run.run, "kind": run.kind, "requests": run.requests}
         if run.interrupted:
             args["interrupted"] = True
-        self._trace.span(_title(run), "run", thread, start, end, args)
+        self._trace.span(_title(run), "run", self._trace.thread(_owner(run)), start, end, args)
+        if len(run.requests) > 1:
+            for request, tokens in run.requests.items():
+                mine = {"run": run.run, "kind": run.kind, "tokens": tokens}
+                self._trace.span(f"{run.kind} #{tokens}", "token", self._trace.thread(request), start, end, mine)
         free = start
         for file, session in sessions:
             free = self._write_session(run, session, self._microseconds(file.start_ns), (free, end))
@@ -98,19 +102,19 @@ class _Merge:
         length = session.end - session.start
         start = max(earliest, min(named, end - length))
         stop = min(start + length, end)
-        self._trace.span("Session::Run", "session", self._trace.thread(run.request), start, stop, {})
+        self._trace.span("Session::Run", "session", self._trace.thread(_owner(run)), start, stop, {})
         for operator in session.operators:
-            self._write_operator(run.request, operator, start - session.start, stop)
+            self._write_operator(_owner(run), operator, start - session.start, stop)
         return stop
 
-    def _write_operator(self, request: str, operator: Operator, offset: int, stop: int) -> None:
+    def _write_operator(self, owner: str | None, operator: Operator, offset: int, stop: int) -> None:
         args = {
             "op_type": operator.op_type,
             "provider": operator.provider,
             "inputs": operator.inputs,
             "outputs": operator.outputs,
         }
-        thread = self._trace.thread(request, operator.lane)
+        thread = self._trace.thread(owner, operator.lane)
         begin, finish = (min(moment + offset, stop) for moment in (operator.start, operator.end))
         self._trace.span(operator.name, "operator", thread, begin, finish, args)
         self._totals.add(operator.op_type, operator.provider, operator.own)
@@ -134,8 +138,17 @@ def merge(raw: Path, out: Path, process_name: str) -> MergeSummary:
     return summary
 
 
+def _owner(run: Run) -> str | None:
+    """The request whose thread shows the run; None for the batch's, which shows runs of several."""
+    return next(iter(run.requests)) if len(run.requests) == 1 else None
+
+
 def _title(run: Run) -> str:
-    title = f"prefill {run.tokens} tokens" if run.kind == "prefill" else f"{run.kind} #{run.tokens}"
+    if len(run.requests) > 1:
+        title = f"{run.kind} of {len(run.requests)} requests"
+    else:
+        (tokens,) = run.requests.values()
+        title = f"prefill {tokens} tokens" if run.kind == "prefill" else f"{run.kind} #{tokens}"
     return f"{title} (interrupted)" if run.interrupted else title
 
 

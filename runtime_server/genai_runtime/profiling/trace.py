@@ -1,4 +1,5 @@
-"""Writes a Chrome trace, gzip-compressed, event by event: process = pod, thread = request, runs, operators under them.
+"""Writes a Chrome trace, gzip-compressed, event by event: process = pod, thread = request,
+or the batch, and on it runs and operators.
 
 Which events there are and when they happened is the caller's work. All times are whole microseconds since 1970, so that
 traces of several pods can be laid side by side.
@@ -20,17 +21,21 @@ class TraceWriter:
 
     def __init__(self, text: io.TextIOBase, process_name: str) -> None:
         self._text = text
-        self._threads: dict[tuple[str, int], int] = {}
+        self._threads: dict[tuple[str | None, int], int] = {}
         self._separator = "\n"
         self.events = 0
         self._metadata("process_name", 0, {"name": process_name})
 
-    def thread(self, request: str, lane: int = 0) -> int:
-        """The thread of a request, named when it is first asked for; lanes beyond 0 hold what ran beside its runs."""
+    def thread(self, request: str | None, lane: int = 0) -> int:
+        """The thread of a request, or (None) of runs of several; named when it is first asked for.
+
+        Lanes beyond 0 hold what ran beside its runs.
+        """
         thread = self._threads.get((request, lane))
         if thread is None:
             thread = self._threads[request, lane] = len(self._threads) + 1
-            name = f"request {request}" + (f", beside {lane}" if lane else "")
+            name = "batch" if request is None else f"request {request}"
+            name += f", beside {lane}" if lane else ""
             self._metadata("thread_name", thread, {"name": name})
             self._metadata("thread_sort_index", thread, {"sort_index": thread})
         return thread

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -59,7 +59,7 @@ class OpenWindow:
         self._reserve = reserve_bytes
         self._folder = (folder / f"{window.window_id}{RAW_SUFFIX}").absolute()
         self._running = self._folder / RUNNING
-        self._current: tuple[str, str, int, int, int] | None = None
+        self._current: tuple[str, dict[str, int], int, int] | None = None
         self._started = 0  # runs that were given a prefix
         self._runs = 0
         self._bytes = 0
@@ -69,22 +69,22 @@ class OpenWindow:
         self._closed: WindowProgress | None = None
         self._manifest = self._make_folder()
 
-    def before_run(self, request_id: str, kind: str, tokens: int) -> str | None:
+    def before_run(self, kind: str, requests: Mapping[str, int]) -> str | None:
         """Return the absolute prefix for the run that starts now, or None when it must not be profiled (cap, closed).
 
-        `kind` is "prefill" (`tokens`: how many) or "decode" (`tokens`: the index of the token it makes, from 1).
+        `kind` is "prefill" or "decode"; what is told of each request is said at `Run`.
         """
         if self._closed is not None or self.cap_reached() is not None:
             return None
         self._started += 1
-        self._current = (request_id, kind, tokens, time.monotonic_ns(), time.time_ns())
+        self._current = (kind, dict(requests), time.monotonic_ns(), time.time_ns())
         return str(self._running / self._prefix())
 
     def after_run(self, *, interrupted: bool = False) -> None:
         """Account for the run that `before_run` gave a prefix to; without one nothing is done."""
         if self._current is None:
             return
-        request_id, kind, tokens, start_ns, start_unix_ns = self._current
+        kind, requests, start_ns, start_unix_ns = self._current
         end_ns = time.monotonic_ns()
         self._current = None
         problem = ""
@@ -97,7 +97,7 @@ class OpenWindow:
             if interrupted and not problem:
                 return
             problem = problem or "ONNX Runtime wrote no file (is the volume full or not writable?)"
-        run = Run(self._started, request_id, kind, tokens, start_ns, end_ns, interrupted, files, problem)
+        run = Run(self._started, kind, requests, start_ns, end_ns, interrupted, files, problem)
         self._account(run)
 
     def cap_reached(self) -> str | None:
@@ -182,7 +182,7 @@ class OpenWindow:
             self._last_drop = run.dropped
             return
         self._runs += 1
-        self._requests.add(run.request)
+        self._requests.update(run.requests)
 
     def _volume_full(self) -> bool:
         try:

@@ -1,6 +1,7 @@
 """Children of a model: golden manifests, and the properties that must hold for every spec."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.builders import Children, build_children
 from genai_operator.settings import OperatorSettings
+from genai_runtime.settings import load_settings
 from support.models import make_model
 
 DATA = Path(__file__).parents[2] / "data"
@@ -25,8 +27,11 @@ def pod(model: GenAIModel) -> dict[str, Any]:
     return spec
 
 
-def environment(model: GenAIModel) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in pod(model)["containers"][0]["env"]}
+def settings(model: GenAIModel) -> dict[str, Any]:
+    (variable,) = pod(model)["containers"][0]["env"]
+    assert variable["name"] == "GENAI_SETTINGS"
+    found: dict[str, Any] = json.loads(variable["value"])
+    return found
 
 
 @pytest.mark.parametrize("name", ["minimal", "full"])
@@ -108,16 +113,73 @@ def test_a_claim_is_mounted_read_only_and_served_by_its_path() -> None:
 
 
 def test_what_the_spec_leaves_open_is_left_to_the_runtime() -> None:
-    assert not {"GENAI_TEMPERATURE", "GENAI_MEMORY_ARENA", "GENAI_WARMUP_PROMPTS"} & set(environment(make_model()))
+    assert not {"temperature", "memory_arena", "warmup_prompts"} & set(settings(make_model()))
     given = make_model(generation={"temperature": 0}, session={"memoryArena": False}, warmup={"prompts": []})
-    found = environment(given)
-    assert found["GENAI_TEMPERATURE"] == "0.0"
-    assert found["GENAI_MEMORY_ARENA"] == "false"
-    assert found["GENAI_WARMUP_PROMPTS"] == "[]"
+    found = settings(given)
+    assert (found["temperature"], found["memory_arena"], found["warmup_prompts"]) == (0.0, False, [])
+
+
+BATCH = {
+    "nothing said": ({}, {"engine": "auto", "max_concurrent_requests": 16}),
+    "a size": ({"maxBatchSize": 4, "prefillChunk": 128}, {"max_concurrent_requests": 4, "prefill_chunk": 128}),
+    "memory as a quantity": ({"mode": "batch", "kvCache": "1Gi"}, {"engine": "batch", "kv_cache_bytes": 1024**3}),
+    "memory as a number": ({"kvCache": 2**20}, {"kv_cache_bytes": 2**20}),
+    "no kept prefixes": ({"prefixCaching": {"enabled": False}}, {"prefix_cache_bytes": 0}),
+    "some kept prefixes": ({"prefixCaching": {"maxBytes": "64Mi"}}, {"prefix_cache_bytes": 64 * 1024**2}),
+    "kept prefixes, however many": ({"prefixCaching": {}}, {}),
+    "guessing": ({"speculation": "ngram"}, {"speculation": "ngram"}),
+    "no guessing": ({"speculation": "disabled"}, {"speculation": "off"}),
+}
+_OF_THE_ENGINE = {"prefill_chunk", "kv_cache_bytes", "prefix_cache_bytes", "speculation"}
+
+
+@pytest.mark.parametrize(("engine", "want"), BATCH.values(), ids=BATCH.keys())
+def test_the_engine_is_told_what_was_said_and_no_more(engine: dict[str, Any], want: dict[str, Any]) -> None:
+    found = settings(make_model(engine=engine))
+    assert {name: found[name] for name in want} == want
+    assert _OF_THE_ENGINE & set(found) == _OF_THE_ENGINE & set(want)
+
+
+@pytest.mark.parametrize(
+    ("uri", "want"),
+    [
+        ("pvc://weights/llama/int4", "/models/llama/int4/adapters/a.onnx_adapter"),
+        ("builtin://hello", "/opt/genai/models/hello/adapters/a.onnx_adapter"),
+    ],
+)
+def test_adapters_lie_in_the_models_folder(uri: str, want: str) -> None:
+    model = make_model(model={"uri": uri}, adapters=[{"name": "a", "path": "adapters/a.onnx_adapter"}])
+    assert settings(model)["adapters"] == {"a": want}
+
+
+def test_credentials_are_whole_folders_so_that_they_change_without_a_restart() -> None:
+    spec = pod(make_model(server={"tls": {"secretName": "certificate"}, "apiKeys": {"secretName": "keys"}}))
+    mounts = {each["name"]: each for each in spec["containers"][0]["volumeMounts"]}
+    assert {"tls", "api-keys"} <= set(mounts)
+    assert not [each for each in mounts.values() if "subPath" in each]
+    assert all(mounts[name]["readOnly"] for name in ("tls", "api-keys"))
+    assert "client-ca" not in mounts
+
+
+def test_probes_ask_where_no_tls_is_spoken() -> None:
+    def probed(model: GenAIModel) -> set[int]:
+        container = pod(model)["containers"][0]
+        return {container[f"{kind}Probe"]["grpc"]["port"] for kind in ("startup", "liveness", "readiness")}
+
+    assert probed(make_model()) == {9000}
+    assert probed(make_model(server={"tls": {"secretName": "certificate"}})) == {9001}
+
+
+def test_without_http_there_is_no_port_for_it() -> None:
+    model = make_model(server={"protocols": {"http": False}})
+    children = build(model)
+    assert settings(model)["http_port"] == 0
+    ports = [*pod(model)["containers"][0]["ports"], *children.service["spec"]["ports"]]
+    assert "http" not in {each["name"] for each in [*ports, *children.headless_service["spec"]["ports"]]}
 
 
 def test_a_users_text_is_never_expanded_by_the_kubelet() -> None:
-    assert environment(make_model(warmup={"prompts": ["$(HOSTNAME)"]}))["GENAI_WARMUP_PROMPTS"] == '["$$(HOSTNAME)"]'
+    assert settings(make_model(warmup={"prompts": ["$(HOSTNAME)"]}))["warmup_prompts"] == ["$$(HOSTNAME)"]
 
 
 def test_pull_secrets_of_both_are_used_once() -> None:
@@ -155,7 +217,9 @@ def test_the_model_is_not_changed_by_building() -> None:
     assert model == before
 
 
-def test_every_variable_is_one_that_the_runtime_reads() -> None:
-    settings = (Path(__file__).parents[3] / "docs" / "architecture.md").read_text()
+def test_every_setting_is_one_that_the_runtime_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     full = GenAIModel.from_body(yaml.safe_load((DATA / "input" / "full.yaml").read_text()))
-    assert [name for name in environment(full) if f"`{name}`" not in settings] == []
+    for model in (full, make_model()):
+        monkeypatch.setenv("GENAI_SETTINGS", json.dumps(settings(model)))
+        taken = load_settings().model_dump(mode="json")
+        assert {name: taken[name] for name in settings(model)} == settings(model)

@@ -60,7 +60,16 @@ def test_a_uri_without_a_form_is_refused(uri: str) -> None:
 
 
 BAD_SPECS: dict[str, tuple[dict[str, Any], str]] = {
-    "an unknown field": ({"adapters": []}, "spec.adapters"),
+    "an unknown field": ({"autoscaling": {}}, "spec.autoscaling"),
+    "an adapter outside its folder": ({"adapters": [{"name": "a", "path": "../b"}]}, "spec.adapters.0.path"),
+    "two adapters of one name": (
+        {"adapters": [{"name": "a", "path": "b"}, {"name": "a", "path": "c"}]},
+        "adapters must differ in name",
+    ),
+    "an adapter of another engine": (
+        {"adapters": [{"name": "a", "path": "b"}], "engine": {"mode": "single"}},
+        "adapters need the engine batch",
+    ),
     "threads beyond reason": ({"threads": {"intraOp": 1025}}, "spec.threads.intraOp"),
     "threads as a truth": ({"threads": {"intraOp": True}}, "spec.threads.intraOp"),
     "a default above the limit": ({"generation": {"maxTokens": 2, "maxTokensLimit": 1}}, "maxTokensLimit"),
@@ -78,6 +87,23 @@ BAD_SPECS: dict[str, tuple[dict[str, Any], str]] = {
     "a window of half a byte": (
         {"runtimeOptions": {"profilingLimits": {"maxBytes": "65536.5"}}},
         "spec.runtimeOptions.profilingLimits.maxBytes",
+    ),
+    "an option of another engine": ({"engine": {"mode": "single", "kvCache": "1Gi"}}, "engine.mode single has no"),
+    "a batch on a GPU": ({"engine": {"mode": "batch"}, "provider": "cuda"}, "engine.mode batch needs"),
+    "a KV cache as large as the pod": ({"engine": {"kvCache": "2Gi"}}, "less than resources.limits.memory"),
+    "a KV cache of half a byte": ({"engine": {"kvCache": "1048576.5"}}, "spec.engine.kvCache"),
+    "kept prefixes larger than what they are kept in": (
+        {"engine": {"kvCache": "16Mi", "prefixCaching": {"maxBytes": "17Mi"}}},
+        "must not exceed engine.kvCache",
+    ),
+    "a size of nothing": (
+        {"engine": {"prefixCaching": {"enabled": False, "maxBytes": "1Mi"}}},
+        "spec.engine.prefixCaching",
+    ),
+    "a Secret with a name that none has": ({"server": {"tls": {"secretName": "../x"}}}, "spec.server.tls.secretName"),
+    "a client authority without a certificate": (
+        {"server": {"tls": {"clientCASecretName": "clients"}}},
+        "spec.server.tls.secretName",
     ),
     "a label that is a word for on": ({"runtimeOptions": {"enableProfiling": "on"}}, "spec.runtimeOptions"),
 }

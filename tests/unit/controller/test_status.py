@@ -62,6 +62,8 @@ CAUSES: dict[str, tuple[ObservedPod, str, str]] = {
         "memory",
     ),
     "no such model": (crashed(words("ModelNotFound", "no folder /models/x")), "ModelNotFound", "no folder /models/x"),
+    "keys that cannot be read": (crashed(words("InvalidSpec", "there is no key")), "InvalidSpec", "there is no key"),
+    "no room for a cache": (crashed(words("OutOfMemory", "a KV cache of 1 byte")), "OutOfMemory", "a KV cache"),
     "a broken model": (crashed(words("ModelInvalid", "no tokenizer.json")), "ModelInvalid", "no tokenizer.json"),
     "no GPU": (
         crashed(words("ExecutionProviderUnavailable", "no cuda here")),
@@ -100,18 +102,42 @@ def test_a_pod_that_serves() -> None:
         "Progressing": ("False", "Complete"),
         "Degraded": ("False", "Healthy"),
     }
-    assert status["endpoints"] == {"grpc": "hello.demo.svc:9000"}
+    assert status["endpoints"] == {"grpc": "hello.demo.svc:9000", "http": "http://hello.demo.svc:8080"}
     assert status["selector"] == "app.kubernetes.io/managed-by=genai-operator,genai-operator.io/model=hello"
     assert (status["replicas"], status["readyReplicas"], status["observedGeneration"]) == (1, 1, 3)
     assert status["effective"] == {
         "provider": "cpu",
-        "engine": "single",
-        "engineReason": "the only engine for cpu",
+        "engine": "batch",
+        "engineReason": "a graph it knows",
         "threads": {"intraOp": 2},
         "maxSequenceLength": 2048,
+        "maxBatchSize": 16,
+        "prefillChunk": 64,
+        "kvTokens": 32768,
+        "prefixCaching": True,
         "image": "runtime:1",
     }
     assert status["performance"] == {"tokensPerSecond": 55.5, "timeToFirstTokenMs": 32.1}
+
+
+@pytest.mark.parametrize(
+    ("server", "want"),
+    [
+        ({"tls": {"secretName": "x"}}, "https://hello.demo.svc:8080"),
+        ({"protocols": {"http": False}}, None),
+    ],
+    ids=["TLS", "no HTTP"],
+)
+def test_endpoints_follow_the_protocols(server: dict[str, Any], want: str | None) -> None:
+    assert summarise(make_model(server=server), observe())["endpoints"].get("http") == want
+
+
+def test_what_an_engine_does_not_count_is_left_out() -> None:
+    model, pod = make_model(), ready_pod()
+    served = replace(SERVED, engine="single", kv_tokens=0, prefill_chunk=0, prefix_caching=False)
+    found = summarise(model, observe(pod, answers=answers(model, pod, served=served)))["effective"]
+    assert {"kvTokens", "prefillChunk"} & set(found) == set()
+    assert (found["maxBatchSize"], found["prefixCaching"]) == (16, False)
 
 
 def test_a_pod_that_had_crashed_and_serves_again_is_well() -> None:

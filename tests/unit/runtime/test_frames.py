@@ -11,7 +11,15 @@ import pytest
 from genai_runtime.engine import frames
 from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
 from genai_runtime.errors import EngineFailure
-from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Sampling, Tokens, WindowProgress
+from genai_runtime.generation import (
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    Sampling,
+    TokenLogprob,
+    Tokens,
+    WindowProgress,
+)
 
 SPEC = EngineSpec(Path("/models/a"), Path("/profiles"), "cuda", 3, False, "basic", True, None, 77, 9)
 INFO = ModelInfo("llama", 4096, 1280, 2048, [2, 7], 3, "single", "auto", "cpu", 2, "1", "2", ["adapter"])
@@ -29,13 +37,14 @@ MESSAGES: list[frames.Message] = [
     frames.Loaded(INFO),
     frames.LoadFailed("ModelInvalid", "ünïcode"),
     frames.Pong(7, EngineStats(1, 2, 3)),
-    frames.Events.of(
+    frames.Events(
         [
-            Finished("a", FinishReason.STOP, 1, 2, 0.5, 0.25, "m"),
             Tokens("b", [5, 6]),
-            WindowProgress("w-1", 1, 1, 99, 0, closed=True, close_reason="max_runs"),
             Tokens("c", [7]),
-        ]
+            Tokens("d", [7, 8], [TokenLogprob(7, -0.5, [(1, -1.5), (2, -2.5)]), TokenLogprob(8, -1.0)]),
+        ],
+        [Finished("a", FinishReason.STOP, 1, 2, 0.5, 0.25, "m")],
+        [WindowProgress("w-1", 1, 1, 99, 0, closed=True, close_reason="max_runs")],
     ),
     frames.Fatal("no"),
 ]
@@ -52,12 +61,6 @@ def test_every_kind_is_tested() -> None:
     assert {type(message) for message in MESSAGES} == set(frames.Message.__args__)
 
 
-def test_events_keep_the_order_of_a_request() -> None:
-    events = frames.Events.of([Tokens("a", [1]), Tokens("a", [2]), Finished("a", FinishReason.LENGTH, 1, 2)])
-    assert [tokens.ids for tokens in events.tokens] == [[1], [2]]
-    assert [end.reason for end in events.finished] == [FinishReason.LENGTH]
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -65,6 +68,11 @@ def test_events_keep_the_order_of_a_request() -> None:
         b"\xc1",
         msgpack.packb("Halt"),
         msgpack.packb(["Nothing", {}]),
+        msgpack.packb(["Events", ["secret"], [], []]),
+        msgpack.packb(["Events", [["secret", 3]], [], []]),
+        msgpack.packb(["Events", [], [["r", "secret", 1, 2]], []]),
+        msgpack.packb(["Events", [], [], [["secret", 1]]]),
+        msgpack.packb(["Events", []]),
         msgpack.packb(["Cancel", {"request_id": "secret", "reason": "bored"}]),
         msgpack.packb(["Submit", {"request": {"request_id": "r", "prompt": ["secret"], "max_tokens": 1}}]),
     ],
@@ -113,8 +121,28 @@ async def test_an_event_loop_reads_the_same() -> None:
     for message in MESSAGES:
         reader.feed_data(frames.encode(message))
     reader.feed_eof()
-    assert [await frames.receive_async(reader) for _ in MESSAGES] == MESSAGES
-    assert await frames.receive_async(reader) is None
+    frame_reader = frames.FrameReader(reader)
+    assert [await frame_reader.receive() for _ in MESSAGES] == MESSAGES
+    assert await frame_reader.receive() is None
+
+
+async def test_an_event_loop_reads_frames_that_come_in_pieces() -> None:
+    reader = asyncio.StreamReader()
+    frame_reader = frames.FrameReader(reader)
+    data = b"".join(frames.encode(message) for message in MESSAGES)
+    receiving = asyncio.create_task(receive_all(frame_reader))
+    for byte in data:
+        reader.feed_data(bytes([byte]))
+        await asyncio.sleep(0)
+    reader.feed_eof()
+    assert await receiving == MESSAGES
+
+
+async def receive_all(frame_reader: frames.FrameReader) -> list[frames.Message]:
+    found: list[frames.Message] = []
+    while (message := await frame_reader.receive()) is not None:
+        found.append(message)
+    return found
 
 
 @pytest.mark.parametrize("sent", [b"\0\0", b"\0\0\0\x09abc", b"\0\0\0\x09"])
@@ -123,4 +151,4 @@ async def test_an_event_loop_sees_a_cut_off_frame(sent: bytes) -> None:
     reader.feed_data(sent)
     reader.feed_eof()
     with pytest.raises(EngineFailure, match="closed inside"):
-        await frames.receive_async(reader)
+        await frames.FrameReader(reader).receive()

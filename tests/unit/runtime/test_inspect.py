@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from genai_runtime.errors import ModelUnusable
-from genai_runtime.models.external_data import NotOnnx, external_data
+from genai_runtime.models.external_data import external_data
 from genai_runtime.models.inspect import inspect_model
+from genai_runtime.models.onnx_wire import NotOnnx
 from support.engines import HELLO_MODEL
 
 

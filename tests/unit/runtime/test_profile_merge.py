@@ -67,6 +67,26 @@ def test_process_thread_run_and_operators(opened: OpenWindow, raw: Path, out: Pa
     assert [(op.op_type, op.calls) for op in summary.top_operators] == [("MatMul", 3), ("Gather", 3)]
 
 
+def test_a_run_of_several_requests_is_the_batchs_and_each_requests(opened: OpenWindow, raw: Path, out: Path) -> None:
+    capture(opened, "a", "prefill", 12)
+    prefix = opened.before_run("decode", {"a": 1, "b": 44})
+    assert prefix is not None
+    write_raw(prefix, ("/x", "Add", 5, 20))
+    opened.after_run()
+    summary = merge(raw, out, "pod")
+    events = read_trace(out)
+    assert names(events, "thread_name") == ["request a", "batch", "request b"]
+    run = spans(events, "run")[1]
+    assert (run["name"], run["args"]["requests"]) == ("decode of 2 requests", {"a": 1, "b": 44})
+    assert [operator["name"] for operator in inside(events, run)] == ["/x"]
+    tokens = spans(events, "token")
+    assert [(span["name"], span["tid"], span["ts"], span["dur"]) for span in tokens] == [
+        ("decode #1", 1, run["ts"], run["dur"]),
+        ("decode #44", 3, run["ts"], run["dur"]),
+    ]
+    assert (summary.runs, summary.requests) == (2, 2)
+
+
 def test_runs_lie_on_the_axis_of_the_wall_clock(opened: OpenWindow, raw: Path, out: Path) -> None:
     capture(opened, "a", "decode", 1)
     capture(opened, "a", "decode", 2)
@@ -79,7 +99,7 @@ def test_runs_lie_on_the_axis_of_the_wall_clock(opened: OpenWindow, raw: Path, o
 
 
 def test_files_of_one_run_follow_each_other(opened: OpenWindow, raw: Path, out: Path) -> None:
-    prefix = opened.before_run("a", "prefill", 64)
+    prefix = opened.before_run("prefill", {"a": 64})
     assert prefix is not None
     for millisecond in range(3):
         write_raw(prefix, ("/x", "Add", 5, 20), length=30, stamp=f"_2026-11-21_05-15-45_{millisecond:03d}.json")
@@ -109,7 +129,7 @@ def test_partial_overlaps_are_cut(tmp_path: Path) -> None:
 
 
 def test_what_runs_beside_the_model_has_its_own_thread(opened: OpenWindow, raw: Path, out: Path) -> None:
-    prefix = opened.before_run("a", "decode", 1)
+    prefix = opened.before_run("decode", {"a": 1})
     assert prefix is not None
     kernel = node(("gemm_kernel", "", 15, 60), category="Kernel", thread=99, provider="CUDAExecutionProvider")
     events = raw_events(node(("/a", "MatMul", 10, 20)), kernel, node(("/b", "Add", 31, 5)))
@@ -158,7 +178,7 @@ def test_a_raw_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
 
 def test_an_engine_that_died_in_a_run_loses_that_run_only(opened: OpenWindow, raw: Path, out: Path) -> None:
     capture(opened, "a", "decode", 1)
-    prefix = opened.before_run("a", "decode", 2)
+    prefix = opened.before_run("decode", {"a": 2})
     assert prefix is not None
     Path(prefix + STAMP).write_text("[\n")
     with (raw / "runs.jsonl").open("a") as manifest:
@@ -179,7 +199,7 @@ def test_a_manifest_cannot_name_a_file_elsewhere(opened: OpenWindow, raw: Path, 
 
 
 def test_an_interrupted_run_says_so(opened: OpenWindow, raw: Path, out: Path) -> None:
-    prefix = opened.before_run("a", "prefill", 900)
+    prefix = opened.before_run("prefill", {"a": 900})
     assert prefix is not None
     write_raw(prefix, ("/x", "Add", 5, 20))
     opened.after_run(interrupted=True)

@@ -49,7 +49,7 @@ class Request:
         self.opened.after_run()
 
     def _profiled(self, kind: str, tokens: int) -> None:
-        prefix = self.opened.before_run(self.name, kind, tokens)
+        prefix = self.opened.before_run(kind, {self.name: tokens})
         assert prefix is not None
         self.generator.set_runtime_option("enable_profiling", prefix)
 

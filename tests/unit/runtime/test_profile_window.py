@@ -54,19 +54,30 @@ def test_every_run_has_its_own_prefix_and_is_accounted(make: Opener, tmp_path: P
     assert (progress.runs, progress.requests, progress.dropped_runs) == (3, 2, 0)
     assert progress.captured_bytes == size > 0
     manifest = read_manifest(tmp_path / f"{WINDOW_ID}.raw")
-    assert [(run.request, run.kind, run.tokens) for run in manifest.runs] == [
-        ("a", "prefill", 12),
-        ("a", "decode", 1),
-        ("b", "decode", 1),
+    assert [(run.kind, run.requests) for run in manifest.runs] == [
+        ("prefill", {"a": 12}),
+        ("decode", {"a": 1}),
+        ("decode", {"b": 1}),
     ]
     moments = [moment for run in manifest.runs for moment in (run.start_ns, run.end_ns)]
     assert moments == sorted(moments)
     assert moments[0] >= before >= manifest.opened_ns
 
 
+def test_a_run_of_several_requests_names_them_all(make: Opener, tmp_path: Path) -> None:
+    opened = make()
+    prefix = opened.before_run("decode", {"a": 5, "b": 900})
+    assert prefix is not None
+    write_raw(prefix)
+    opened.after_run()
+    (run,) = read_manifest(tmp_path / f"{WINDOW_ID}.raw").runs
+    assert run.requests == {"a": 5, "b": 900}
+    assert (opened.progress().runs, opened.progress().requests) == (1, 2)
+
+
 def test_a_prefill_in_chunks_keeps_all_its_files_in_order(make: Opener, tmp_path: Path) -> None:
     opened = make()
-    prefix = opened.before_run("a", "prefill", 64)
+    prefix = opened.before_run("prefill", {"a": 64})
     assert prefix is not None
     for stamp in ("_2026-11-21_05-17-14_925.json", "_2026-11-21_05-17-14_818.json"):
         write_raw(prefix, stamp=stamp)
@@ -78,7 +89,7 @@ def test_a_prefill_in_chunks_keeps_all_its_files_in_order(make: Opener, tmp_path
 
 def test_the_files_name_tells_when_the_run_began_if_it_fits(make: Opener, tmp_path: Path) -> None:
     opened = make()
-    prefix = opened.before_run("a", "decode", 1)
+    prefix = opened.before_run("decode", {"a": 1})
     assert prefix is not None
     stamp = datetime.now().strftime("_%Y-%m-%d_%H-%M-%S_%f")[:-3] + ".json"
     write_raw(prefix, stamp=stamp)
@@ -91,7 +102,7 @@ def test_the_files_name_tells_when_the_run_began_if_it_fits(make: Opener, tmp_pa
 
 def test_a_run_without_a_file_is_dropped_with_the_reason(make: Opener, tmp_path: Path) -> None:
     opened = make()
-    assert opened.before_run("a", "decode", 1) is not None
+    assert opened.before_run("decode", {"a": 1}) is not None
     opened.after_run()
     last = opened.close("disabled")
     assert (last.runs, last.dropped_runs, last.closed) == (0, 1, True)
@@ -101,9 +112,9 @@ def test_a_run_without_a_file_is_dropped_with_the_reason(make: Opener, tmp_path:
 
 def test_an_interrupted_run_that_never_began_is_no_loss(make: Opener, tmp_path: Path) -> None:
     opened = make()
-    assert opened.before_run("a", "prefill", 9) is not None
+    assert opened.before_run("prefill", {"a": 9}) is not None
     opened.after_run(interrupted=True)
-    prefix = opened.before_run("a", "prefill", 9)
+    prefix = opened.before_run("prefill", {"a": 9})
     assert prefix is not None
     write_raw(prefix)
     opened.after_run(interrupted=True)
@@ -127,7 +138,7 @@ def test_caps_end_the_window_exactly(make: Opener, tmp_path: Path, cap: str, cap
         runs += 1
     assert runs == 2
     assert opened.cap_reached() == cap
-    assert opened.before_run("a", "decode", 3) is None
+    assert opened.before_run("decode", {"a": 3}) is None
     opened.after_run()
     last = opened.close(cap)
     assert (last.runs, last.close_reason, last.message) == (2, cap, "")
@@ -135,7 +146,7 @@ def test_caps_end_the_window_exactly(make: Opener, tmp_path: Path, cap: str, cap
 
 def test_lost_runs_count_for_the_cap_on_runs(make: Opener, tmp_path: Path) -> None:
     opened = make(caps={"max_runs": 1})
-    opened.before_run("a", "decode", 1)
+    opened.before_run("decode", {"a": 1})
     opened.after_run()
     assert opened.cap_reached() == "max_runs"
 
@@ -157,7 +168,7 @@ def test_a_closed_window_stays_as_it_was(make: Opener, tmp_path: Path) -> None:
     last = opened.close("max_runs")
     assert opened.close("disabled") is last
     assert opened.progress() is last
-    assert opened.before_run("a", "decode", 2) is None
+    assert opened.before_run("decode", {"a": 2}) is None
     assert read_manifest(tmp_path / f"{WINDOW_ID}.raw").close_reason == "max_runs"
 
 
@@ -197,7 +208,7 @@ def test_a_volume_that_fills_up_ends_the_window(make: Opener, tmp_path: Path, mo
 
 def test_a_file_that_vanishes_is_a_dropped_run_not_a_failure(make: Opener, tmp_path: Path) -> None:
     opened = make()
-    prefix = opened.before_run("a", "decode", 1)
+    prefix = opened.before_run("decode", {"a": 1})
     assert prefix is not None
     Path(prefix).parent.rmdir()
     opened.after_run()
@@ -208,7 +219,7 @@ def test_a_file_that_vanishes_is_a_dropped_run_not_a_failure(make: Opener, tmp_p
 
 def test_user_text_in_a_request_id_never_becomes_a_path(make: Opener, tmp_path: Path) -> None:
     opened = make()
-    prefix = opened.before_run("../../x", "decode", 1)
+    prefix = opened.before_run("decode", {"../../x": 1})
     assert prefix is not None
     assert Path(prefix).parent == tmp_path / f"{WINDOW_ID}.raw" / "running"
     assert "x" not in Path(prefix).name

@@ -36,9 +36,21 @@ def test_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.warmup_prompts == ["a", "b"]
 
 
+def test_one_variable_may_hold_many_and_a_variable_of_its_own_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENAI_SETTINGS", '{"grpc_port": 1, "metrics_port": 2, "host": "a", "warmup_prompts": ["x"]}')
+    monkeypatch.setenv("GENAI_METRICS_PORT", "3")
+    settings = load_settings(host="b")
+    assert (settings.grpc_port, settings.metrics_port, settings.host, settings.warmup_prompts) == (1, 3, "b", ["x"])
+    assert unknown_variables() == []
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
+        ("GENAI_SETTINGS", "{", "GENAI_SETTINGS is not JSON"),
+        ("GENAI_SETTINGS", "[]", "GENAI_SETTINGS is not a JSON object"),
+        ("GENAI_SETTINGS", '{"grpc_port": -1}', "GENAI_GRPC_PORT: .*-1"),
+        ("GENAI_SETTINGS", '{"grcp_port": 1}', "GENAI_GRCP_PORT: Extra inputs"),
         ("GENAI_GRPC_PORT", "70000", "GENAI_GRPC_PORT: .*65535.*'70000'"),
         ("GENAI_DEVICE", "tpu", "GENAI_DEVICE: .*'cpu' or 'cuda'"),
         ("GENAI_THREADS", "0", "GENAI_THREADS: "),

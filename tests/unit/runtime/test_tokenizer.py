@@ -7,7 +7,8 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
 from genai_runtime.errors import ModelUnusable
-from genai_runtime.front.tokenizer import Detokenizer, Piece, TextTokenizer
+from genai_runtime.front.detokenizing import DecodingDetokenizer, make_detokenizer
+from genai_runtime.front.tokenizer import Piece, TextTokenizer
 from support.tiny_tokenizer import byte_level
 
 
@@ -30,7 +31,7 @@ def metaspace() -> TextTokenizer:
 
 
 def stream(tokenizer: TextTokenizer, ids: list[int], prompt: list[int] | None = None, step: int = 1) -> str:
-    detokenizer = Detokenizer(tokenizer, prompt or [])
+    detokenizer = make_detokenizer(tokenizer, prompt or [])
     parts = [detokenizer.push(ids[start : start + step]) for start in range(0, len(ids), step)]
     return "".join([*parts, detokenizer.flush()])
 
@@ -44,13 +45,13 @@ def test_streamed_text_is_the_whole_text(tokenizer: TextTokenizer, text: str, st
 
 
 def test_a_character_comes_whole(tokenizer: TextTokenizer) -> None:
-    detokenizer = Detokenizer(tokenizer, [])
+    detokenizer = make_detokenizer(tokenizer, [])
     parts = [detokenizer.push([id_]) for id_ in tokenizer.encode("é👍")]
     assert [part for part in parts if part] == ["é", "👍"]
 
 
 def test_an_unfinished_character_is_flushed(tokenizer: TextTokenizer) -> None:
-    detokenizer = Detokenizer(tokenizer, [])
+    detokenizer = make_detokenizer(tokenizer, [])
     ids = tokenizer.encode("ok👍")[:-1]
     assert "".join(detokenizer.push([id_]) for id_ in ids) == "ok"
     assert detokenizer.flush() == "\ufffd"
@@ -69,7 +70,7 @@ def test_valid_text_after_garbage_survives(tokenizer: TextTokenizer) -> None:
 
 
 def test_pending_ids_do_not_grow(tokenizer: TextTokenizer) -> None:
-    detokenizer = Detokenizer(tokenizer, [])
+    detokenizer = DecodingDetokenizer(tokenizer, [])
     for id_ in tokenizer.encode("word " * 500) + [2] * 500 + [tokenizer.encode("👍")[-1]] * 500:
         detokenizer.push([id_])
         assert len(detokenizer._ids) < 20
@@ -85,7 +86,7 @@ def test_leading_space_depends_on_the_prompt() -> None:
 def test_byte_fallback_characters_come_whole() -> None:
     tokenizer = metaspace()
     ids = [257, *(1 + byte for byte in "€🙂".encode()), 258]
-    detokenizer = Detokenizer(tokenizer, [])
+    detokenizer = make_detokenizer(tokenizer, [])
     parts = [part for id_ in ids if (part := detokenizer.push([id_]))]
     assert parts == ["Paris", "€", "🙂", " is"]
 

@@ -25,13 +25,13 @@ MODEL = ServedModel("hello", INFO, TextTokenizer(byte_level()), ChatTemplate(CHA
         (Call(text=""), "prompt", "empty"),
         (Call(ids=[]), "token_ids", "no tokens"),
         (Call(messages=[]), "messages", "empty"),
-        (Call(messages=[Message("tool", "x")]), r"messages\[0\].role", "'system', 'user', 'assistant'"),
+        (Call(messages=[Message("root", "x")]), r"messages\[0\].role", "'system', 'user', 'assistant', 'tool'"),
         (Call(messages=[Message("user", "x"), Message("", "x")]), r"messages\[1\].role", "must be one of"),
         (Call(ids=[5] * 32), "token_ids", "32 tokens.*maximum sequence length of 32"),
         (Call(ids=[5] * 5000), "token_ids", "5000 tokens.*maximum sequence length of 32"),
         (Call(text="\x01" * 40), "prompt", "40 tokens.*maximum sequence length of 32"),
         (Call(text="\x01" * 100_000), "prompt", "100000 characters.*32 tokens"),
-        (Call(messages=[Message("user", "\x01" * 100_000)]), "messages", "100000 characters.*32 tokens"),
+        (Call(messages=[Message("user", "\x01" * 100_000)]), "messages", "1000.. characters.*32 tokens"),
         (Call(ids=[320]), "token_ids", "id 320; this model's ids are 0 to 319"),
         (Call(ids=[4, 2**32 - 1]), "token_ids", "id 4294967295"),
         (Call(ids=[0]), "token_ids", "padding"),
@@ -79,7 +79,7 @@ async def test_new_tokens_are_bounded(asked: int | None, prompt_tokens: int, exp
 
 
 async def test_options_that_are_absent_take_the_defaults() -> None:
-    model = replace(MODEL, limits=Limits(8, 0, Sampling(0.7, 500, 0.9, 1.1)))
+    model = replace(MODEL, limits=Limits(8, 0, 0, Sampling(0.7, 500, 0.9, 1.1)))
     request = await model.prepare(Call(ids=[5]), "r")
     assert request.sampling == Sampling(0.7, 320, 0.9, 1.1, None)
     request = await model.prepare(Call(ids=[5], options=Options(None, 0.0, 0, 1.0, 1.0, 2**64 - 1)), "r")

@@ -16,20 +16,25 @@ STATES = {
 
 
 class ModelCard:
-    """What is known of the served model at this moment."""
+    """What is known of the served model at this moment. `name` is what clients call it."""
 
     def __init__(self, name: str, max_concurrent: int, service: GenerationService, state: StateHolder) -> None:
         self.warmup = WarmupResult()
-        self._name = name
+        self.name = name
         self._max_concurrent = max_concurrent
         self._service = service
         self._state = state
 
+    @property
+    def ready(self) -> bool:
+        """Whether clients should be sent here."""
+        return self._state.ready
+
     def describe(self, requested: str = "") -> pb.GetModelResponse:
         """Name and state alone until the model is loaded. Raises `ModelNotFound` for another name."""
-        check_model(requested, self._name)
+        check_model(requested, self.name)
         answer = pb.GetModelResponse(
-            name=self._name,
+            name=self.name,
             state=STATES[self._state.state],
             max_concurrent_requests=self._max_concurrent,
             warmup_tokens_per_second=self.warmup.tokens_per_second,
@@ -48,4 +53,11 @@ class ModelCard:
         answer.max_sequence_length = info.max_sequence_length
         answer.onnxruntime_version = info.onnxruntime_version
         answer.onnxruntime_genai_version = info.onnxruntime_genai_version
+        answer.features.extend(sorted(info.features))
+        answer.adapters.extend(sorted(info.adapters))
+        answer.kv_tokens = info.kv_tokens
+        answer.kv_bytes_per_token = info.kv_bytes_per_token
+        answer.max_batch_size = info.max_batch_size
+        answer.prefix_caching = info.prefix_caching
+        answer.prefill_chunk = info.prefill_chunk
         return answer

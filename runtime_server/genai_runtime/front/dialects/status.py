@@ -14,10 +14,13 @@ from genai_runtime.errors import (
     EngineFailure,
     InvalidRequest,
     ModelNotFound,
+    NotOffered,
     NotServing,
     Overloaded,
     ProfileNotFound,
+    RequestNotFound,
     RuntimeServerError,
+    Unauthenticated,
 )
 from genai_runtime.front.admission import DeadlinePassed
 from genai_runtime.generation import FinishReason
@@ -29,6 +32,9 @@ _ERRORS: list[tuple[type[RuntimeServerError], grpc.StatusCode]] = [
     (InvalidRequest, grpc.StatusCode.INVALID_ARGUMENT),
     (ModelNotFound, grpc.StatusCode.NOT_FOUND),
     (ProfileNotFound, grpc.StatusCode.NOT_FOUND),
+    (RequestNotFound, grpc.StatusCode.NOT_FOUND),
+    (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+    (NotOffered, grpc.StatusCode.UNIMPLEMENTED),
     (Overloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (NotServing, grpc.StatusCode.UNAVAILABLE),
     (DeadlinePassed, grpc.StatusCode.DEADLINE_EXCEEDED),

@@ -1,0 +1,87 @@
+"""One run of the model at a time: its run options, its place in a profiling window, its end from another thread.
+
+The engine's thread runs; any thread may end the run in progress. Prefill and decode have options of their own, and so
+has every adapter, for an adapter cannot be taken off again. The terminate flag is sticky: it is set only while a run is
+in progress, under the engine's lock, and taken back before the next one.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from genai_runtime.engine import ort
+from genai_runtime.engine.windows import Windows
+
+Kind = Literal["prefill", "decode"]
+T = TypeVar("T")
+
+
+class Terminated(Exception):
+    """The run was ended from another thread; what it was to compute is not there."""
+
+
+class Runs:
+    """Counts runs by kind. `lock` is the engine's; it is never held during a run."""
+
+    def __init__(self, lock: threading.Lock, make: Callable[[str], ort.RunOptions], windows: Windows) -> None:
+        """`make` gives new run options for an adapter's name, "" for none."""
+        self._lock = lock
+        self._make = make
+        self._windows = windows
+        self._options: dict[tuple[Kind, str], ort.RunOptions] = {}
+        self._current: ort.RunOptions | None = None
+        self._kind: Kind = "prefill"
+        self.counts: dict[Kind, int] = {"prefill": 0, "decode": 0}
+
+    def run(
+        self,
+        kind: Kind,
+        adapter: str,
+        requests: Callable[[], dict[str, int]],
+        wanted: Callable[[], bool],
+        call: Callable[[ort.RunOptions], T],
+    ) -> T:
+        """Do `call` as one run of `requests` (see `profiling.manifest.Run`), unless it is not `wanted` any more.
+
+        Raises `Terminated` when it was ended or not begun, `ort.OrtError` when it failed.
+        """
+        options = self._options.get((kind, adapter))
+        if options is None:
+            options = self._options[kind, adapter] = self._make(adapter)
+        with self._lock:
+            if not wanted():
+                raise Terminated
+            self._current, self._kind = options, kind
+        try:
+            with self._windows.run(kind, requests, lambda value: _profile(options, value)):
+                result = call(options)
+            self.counts[kind] += 1
+        except ort.OrtError as error:
+            if error.terminated:
+                raise Terminated from None
+            raise
+        finally:
+            with self._lock:
+                self._current = None
+                options.clear()
+        return result
+
+    def terminate(self, kind: Kind | None = None) -> None:
+        """End the run in progress, if there is one (of that kind). Call it with the lock held."""
+        if self._current is not None and kind in (None, self._kind):
+            self._current.terminate()
+
+    def close(self) -> None:
+        """Free the options."""
+        for options in self._options.values():
+            options.close()
+        self._options.clear()
+
+
+def _profile(options: ort.RunOptions, value: str) -> None:
+    """Windows speak GenAI's language: a prefix turns profiling on, "0" off."""
+    if value == "0":
+        options.stop_profiling()
+    else:
+        options.start_profiling(Path(value))

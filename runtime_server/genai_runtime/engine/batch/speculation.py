@@ -1,0 +1,49 @@
+"""Guesses at what comes next, from what came before: after the same few tokens, the same tokens as the last time.
+
+Pure. A guess costs a little when it is wrong and saves runs when it is right, as where text repeats its prompt. The
+model decides: a guessed token is only kept where the sampler chose the same one.
+"""
+
+from collections.abc import Iterable
+
+NGRAM = 3
+FEWEST, MOST = 2, 8
+_PAUSE = 8  # tokens without guesses after a guess that was wrong from its beginning
+
+
+class NgramDrafts:
+    """The guesses for one request."""
+
+    def __init__(self, tokens: Iterable[int]) -> None:
+        self._tokens: list[int] = []
+        self._after: dict[tuple[int, ...], int] = {}  # n-gram: where what followed it begins, the last time
+        self._length = FEWEST * 2
+        self._pause = 0
+        for token in tokens:
+            self.extend(token)
+
+    def extend(self, token: int) -> None:
+        """A token that is certain. An n-gram is entered when its follower is known, so that it never finds itself."""
+        count = len(self._tokens)
+        if count >= NGRAM:
+            self._after[tuple(self._tokens[-NGRAM:])] = count
+        self._tokens.append(token)
+        self._pause = max(0, self._pause - 1)
+
+    def propose(self, most: int) -> list[int]:
+        """At most `most` tokens that may come next; empty when there is nothing to go by."""
+        if self._pause:
+            return []
+        start = self._after.get(tuple(self._tokens[-NGRAM:]))
+        if start is None or most < FEWEST:
+            return []
+        period = len(self._tokens) - start  # what is known to follow may be shorter than the guess: it then goes round
+        return [self._tokens[start + number % period] for number in range(min(most, self._length))]
+
+    def judge(self, proposed: int, kept: int) -> None:
+        """Of `proposed` tokens so many were kept: guess more, or less, or not for a while."""
+        if kept == proposed:
+            self._length = min(MOST, self._length * 2)
+        elif not kept:
+            self._length = FEWEST
+            self._pause = _PAUSE

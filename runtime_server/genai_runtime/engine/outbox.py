@@ -1,0 +1,64 @@
+"""What the engine process tells the front, and when: at once what is waited for, the tokens in between gathered.
+
+Every frame wakes the front on cores that the model is using: on two cores, telling every token of every step took a
+tenth of the decode speed (docs/decisions/0006). Bytes are `frames.py`'s, the socket `worker.py`'s.
+"""
+
+from collections.abc import Callable, Iterable
+from time import monotonic
+
+from genai_runtime.engine import frames
+from genai_runtime.generation import EngineEvent, Finished, Tokens, WindowProgress
+
+
+class Outbox:
+    """Holds tokens back for `interval` seconds at most, and while a step is in progress; 0 holds nothing back.
+
+    A request's first tokens, its end and a window's progress are never held back. A request's events keep their order.
+    """
+
+    def __init__(self, interval: float, clock: Callable[[], float] = monotonic) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._sent = 0.0
+        self._begun: set[str] = set()  # requests whose first tokens are on their way
+        self._tokens: dict[str, Tokens] = {}
+        self._finished: list[Finished] = []
+        self._progress: list[WindowProgress] = []
+        self._urgent = False
+
+    def add(self, events: Iterable[EngineEvent]) -> None:
+        """Take what a step has made."""
+        for event in events:
+            match event:
+                case Tokens(request_id):
+                    self._add_tokens(request_id, event)
+                case Finished(request_id):
+                    self._finished.append(event)
+                    self._begun.discard(request_id)
+                    self._urgent = True
+                case WindowProgress():
+                    self._progress.append(event)
+                    self._urgent = True
+
+    def take(self, *, idle: bool) -> frames.Events | None:
+        """What is to be sent now, if anything. `idle`: the engine has nothing more to do, so nothing will follow."""
+        if not (self._tokens or self._finished or self._progress):
+            return None
+        now = self._clock()
+        if not (self._urgent or idle or now - self._sent >= self._interval):
+            return None
+        frame = frames.Events(list(self._tokens.values()), self._finished, self._progress)
+        self._tokens, self._finished, self._progress = {}, [], []
+        self._urgent, self._sent = False, now
+        return frame
+
+    def _add_tokens(self, request_id: str, event: Tokens) -> None:
+        held = self._tokens.get(request_id)
+        if held is not None:
+            self._tokens[request_id] = Tokens(request_id, held.ids + event.ids, held.logprobs + event.logprobs)
+            return
+        self._tokens[request_id] = event
+        if request_id not in self._begun:
+            self._begun.add(request_id)
+            self._urgent = True

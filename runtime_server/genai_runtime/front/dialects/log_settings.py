@@ -1,0 +1,82 @@
+"""Triton's log settings on the front's live log level. How lines look is `logs.py`'s.
+
+Triton switches each level by itself; here levels are ordered, so what is switched on must not lie under what is off.
+"""
+
+import logging
+from collections.abc import Mapping
+
+import structlog
+
+from genai_runtime.errors import InvalidRequest
+
+Value = bool | int | str
+# The level at which each of Triton's switches is on.
+_SWITCHES = {"log_info": logging.INFO, "log_warning": logging.WARNING, "log_error": logging.ERROR}
+_VERBOSE = "log_verbose_level"
+_FORMAT = "ISO8601"
+_log = structlog.get_logger("genai_runtime.log")
+
+
+class LogSettings:
+    """The process's root logger; the level at the start is the default."""
+
+    def __init__(self) -> None:
+        self._root = logging.getLogger()
+        self._default = self._root.getEffectiveLevel()
+
+    def show(self) -> dict[str, Value]:
+        """All settings."""
+        level = self._root.getEffectiveLevel()
+        return {**_settings_of(level), "log_format": _FORMAT, "log_file": ""}
+
+    def update(self, settings: Mapping[str, Value | None]) -> None:
+        """None goes back to the default. Raises `InvalidRequest` that names the setting; nothing is changed then."""
+        wanted = _settings_of(self._root.getEffectiveLevel())
+        defaults = _settings_of(self._default)
+        for name, value in settings.items():
+            if name in wanted:
+                wanted[name] = defaults[name] if value is None else _checked(name, value)
+            elif name == "log_format":
+                if value not in (None, _FORMAT):
+                    raise _wrong(name, f"is {value!r:.40}; lines are JSON with times as {_FORMAT}")
+            elif name == "log_file":
+                if value:
+                    raise _wrong(name, "cannot be set by a request; the log is the process's standard error")
+            else:
+                raise _wrong(name[:100], f"is not known here; known are {', '.join([*wanted, 'log_format'])}")
+        level = _level_of(wanted)
+        if level != self._root.level:
+            self._root.setLevel(min(level, logging.WARNING))
+            _log.warning("log level changed by a request", level=logging.getLevelName(level).lower())
+            self._root.setLevel(level)
+
+
+def _settings_of(level: int) -> dict[str, bool | int]:
+    found: dict[str, bool | int] = {name: level <= lowest for name, lowest in _SWITCHES.items()}
+    return {**found, _VERBOSE: 1 if level <= logging.DEBUG else 0}
+
+
+def _level_of(settings: Mapping[str, bool | int]) -> int:
+    if settings[_VERBOSE]:
+        return logging.DEBUG
+    on = [name for name in _SWITCHES if settings[name]]
+    if "log_error" not in on:
+        raise _wrong("log_error", "cannot be off: a server that cannot say what is wrong helps nobody")
+    if on == ["log_info", "log_error"]:
+        raise _wrong("log_warning", "cannot be off while log_info is on: levels are ordered here")
+    return _SWITCHES[on[0]]
+
+
+def _checked(name: str, value: Value) -> bool | int:
+    if name == _VERBOSE:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _wrong(name, f"is {value!r:.40}; it must be a whole number, 0 for off")
+        return value
+    if not isinstance(value, bool):
+        raise _wrong(name, f"is {value!r:.40}; it must be true or false")
+    return value
+
+
+def _wrong(name: str, message: str) -> InvalidRequest:
+    return InvalidRequest(f"settings.{name}", message)

@@ -1,0 +1,78 @@
+"""Requests of different LoRA adapters share the batch engine: runs of their own, and the tokens of each as if alone."""
+
+import dataclasses
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genai_runtime.engine.batch.engine import BatchEngine
+from genai_runtime.errors import ModelUnusable
+from genai_runtime.generation import EngineEvent
+from support.batch_engines import Make, alone, batch_engines, free_run
+from support.engines import run_engine, tokens_of
+from support.lora import write_adapter
+from support.tiny_decoder import TinyDecoder
+
+pytestmark = pytest.mark.model
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    with batch_engines(tmp_path) as load:
+        yield load
+
+
+@pytest.fixture
+def adapters(tmp_path: Path) -> dict[str, Path]:
+    noise, shape = np.random.default_rng(3), TinyDecoder()
+    weights = {
+        "lm_head.lora_A.weight": noise.normal(0, 0.3, (shape.hidden, 4)).astype(np.float32),
+        "lm_head.lora_B.weight": noise.normal(0, 1, (4, shape.vocabulary)).astype(np.float32),
+    }
+    for name in ("legal", "medical"):
+        (tmp_path / name).mkdir()
+        write_adapter(tmp_path / name / "adapter.onnx_adapter", weights)
+        weights["lm_head.lora_B.weight"] = -weights["lm_head.lora_B.weight"]
+    return {"legal": tmp_path / "legal", "medical": tmp_path / "medical" / "adapter.onnx_adapter"}
+
+
+@pytest.fixture
+def engine(make: Make, tmp_path: Path, adapters: dict[str, Path]) -> BatchEngine:
+    folder = TinyDecoder(lora_rank=0).write(tmp_path / "model")
+    return make(model_dir=folder, adapters=adapters, max_concurrent=8, max_sequence_length=512)
+
+
+def test_each_adapter_has_its_own_tokens_in_any_company(engine: BatchEngine) -> None:
+    names = ["", "legal", "medical"]
+    wanted = [free_run(f"r{n}", 20 + 7 * (n // 3), n // 3, 20 + n, adapter=names[n % 3]) for n in range(12)]
+    expected = {each.request_id: alone(engine, each) for each in wanted}
+    assert len({tuple(expected[f"r{n}"][:20]) for n in range(3)}) == 3  # the same prompt, three adapters
+    rng = random.Random(4)
+    for _ in range(4):
+        rng.shuffle(wanted)
+        events: list[EngineEvent] = []
+        for each in wanted:
+            engine.submit(each)
+            for _ in range(rng.randrange(5)):
+                events += engine.step()
+        run_engine(engine, events)
+        assert {name: tokens_of(events, name) for name in expected} == expected
+
+
+def test_an_adapter_has_prefixes_of_its_own(engine: BatchEngine) -> None:
+    first = free_run("r", 200, 1, 5, adapter="legal")
+    alone(engine, first)
+    alone(engine, dataclasses.replace(first, adapter="medical"))
+    assert engine.stats().prefix_cache_hit_tokens == 0
+    alone(engine, first)
+    assert engine.stats().prefix_cache_hit_tokens == 192
+
+
+def test_adapters_that_are_not_there_are_refused_by_name(make: Make, tmp_path: Path) -> None:
+    for path in (tmp_path / "absent", tmp_path):
+        with pytest.raises(ModelUnusable, match=str(path)) as caught:
+            make(adapters={"legal": path})
+        assert caught.value.reason == "ModelNotFound"
