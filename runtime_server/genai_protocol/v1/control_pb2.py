@@ -25,37 +25,59 @@ _sym_db = _symbol_database.Default()
 from genai_protocol.v1 import inference_pb2 as genai__protocol_dot_v1_dot_inference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgenai_protocol/v1/control.proto\x12\x08genai.v1\x1a!genai_protocol/v1/inference.proto\"Y\n\x0eRuntimeOptions\x12\x19\n\x11terminate_session\x18\x01 \x01(\x08\x12,\n\tprofiling\x18\x02 \x01(\x0b\x32\x19.genai.v1.ProfilingOption\"Z\n\x0fProfilingOption\x12\r\n\x05label\x18\x01 \x01(\t\x12\x10\n\x08max_runs\x18\x02 \x01(\r\x12\x11\n\tmax_bytes\x18\x03 \x01(\x04\x12\x13\n\x0bmax_seconds\x18\x04 \x01(\r\"\x1a\n\x18GetRuntimeOptionsRequest\"W\n\x18SetRuntimeOptionsRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\x12)\n\x07options\x18\x02 \x01(\x0b\x32\x18.genai.v1.RuntimeOptions\"\xb9\x01\n\x13RuntimeOptionsState\x12\x10\n\x08revision\x18\x01 \x01(\t\x12)\n\x07options\x18\x02 \x01(\x0b\x32\x18.genai.v1.RuntimeOptions\x12-\n\rserving_state\x18\x03 \x01(\x0e\x32\x16.genai.v1.ServingState\x12!\n\x06window\x18\x04 \x01(\x0b\x32\x11.genai.v1.Profile\x12\x13\n\x0bunsupported\x18\x05 \x03(\t\"\xc5\x02\n\x07Profile\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.genai.v1.ProfileState\x12\x16\n\x0eopened_unix_ms\x18\x04 \x01(\x03\x12\x16\n\x0e\x63losed_unix_ms\x18\x05 \x01(\x03\x12\x14\n\x0c\x63lose_reason\x18\x06 \x01(\t\x12\x0c\n\x04runs\x18\x07 \x01(\r\x12\x10\n\x08requests\x18\x08 \x01(\r\x12\x16\n\x0e\x63\x61ptured_bytes\x18\t \x01(\x04\x12\x14\n\x0c\x64ropped_runs\x18\n \x01(\r\x12\x13\n\x0btrace_bytes\x18\x0b \x01(\x04\x12\x0e\n\x06\x65vents\x18\x0c \x01(\x04\x12.\n\rtop_operators\x18\r \x03(\x0b\x32\x17.genai.v1.OperatorShare\x12\x0f\n\x07message\x18\x0e \x01(\t\"P\n\rOperatorShare\x12\x0f\n\x07op_type\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x03 \x01(\x04\x12\r\n\x05share\x18\x04 \x01(\x01\"\x15\n\x13ListProfilesRequest\";\n\x14ListProfilesResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.genai.v1.Profile\"!\n\x13\x46\x65tchProfileRequest\x12\n\n\x02id\x18\x01 \x01(\t\"$\n\x14\x46\x65tchProfileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\x96\x01\n\x0cProfileState\x12\x1d\n\x19PROFILE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12PROFILE_STATE_OPEN\x10\x01\x12\x19\n\x15PROFILE_STATE_MERGING\x10\x02\x12\x1a\n\x16PROFILE_STATE_COMPLETE\x10\x03\x12\x18\n\x14PROFILE_STATE_FAILED\x10\x04\x32\xa3\x03\n\x0e\x43ontrolService\x12V\n\x11GetRuntimeOptions\x12\".genai.v1.GetRuntimeOptionsRequest\x1a\x1d.genai.v1.RuntimeOptionsState\x12V\n\x11SetRuntimeOptions\x12\".genai.v1.SetRuntimeOptionsRequest\x1a\x1d.genai.v1.RuntimeOptionsState\x12\x41\n\x08GetModel\x12\x19.genai.v1.GetModelRequest\x1a\x1a.genai.v1.GetModelResponse\x12M\n\x0cListProfiles\x12\x1d.genai.v1.ListProfilesRequest\x1a\x1e.genai.v1.ListProfilesResponse\x12O\n\x0c\x46\x65tchProfile\x12\x1d.genai.v1.FetchProfileRequest\x1a\x1e.genai.v1.FetchProfileResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgenai_protocol/v1/control.proto\x12\x08genai.v1\x1a!genai_protocol/v1/inference.proto\"\x8a\x02\n\x0eRuntimeOptions\x12\x19\n\x11terminate_session\x18\x01 \x01(\x08\x12,\n\tprofiling\x18\x02 \x01(\x0b\x32\x19.genai.v1.ProfilingOption\x12\x11\n\tlog_level\x18\x03 \x01(\t\x12\x17\n\x0f\x61rena_shrinkage\x18\x04 \x01(\x08\x12$\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x15.genai.v1.DrainOption\x12$\n\x06\x63\x61ncel\x18\x06 \x01(\x0b\x32\x14.genai.v1.CancelRule\x12\x37\n\x0f\x66light_recorder\x18\x07 \x01(\x0b\x32\x1e.genai.v1.FlightRecorderOption\"\'\n\x0b\x44rainOption\x12\x18\n\x10\x64\x65\x61\x64line_seconds\x18\x01 \x01(\r\"a\n\nCancelRule\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63lient\x18\x02 \x01(\t\x12\x1a\n\x12older_than_seconds\x18\x03 \x01(\x01\x12\x13\n\x0btokens_over\x18\x04 \x01(\r\"\x8b\x01\n\x14\x46lightRecorderOption\x12\x1f\n\x17inter_token_p99_seconds\x18\x01 \x01(\x01\x12\'\n\x1ftime_to_first_token_p99_seconds\x18\x02 \x01(\x01\x12\x13\n\x0b\x66or_seconds\x18\x03 \x01(\x01\x12\x14\n\x0cmax_per_hour\x18\x04 \x01(\r\"Z\n\x0fProfilingOption\x12\r\n\x05label\x18\x01 \x01(\t\x12\x10\n\x08max_runs\x18\x02 \x01(\r\x12\x11\n\tmax_bytes\x18\x03 \x01(\x04\x12\x13\n\x0bmax_seconds\x18\x04 \x01(\r\"\x1a\n\x18GetRuntimeOptionsRequest\"W\n\x18SetRuntimeOptionsRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\x12)\n\x07options\x18\x02 \x01(\x0b\x32\x18.genai.v1.RuntimeOptions\"\xe7\x01\n\x13RuntimeOptionsState\x12\x10\n\x08revision\x18\x01 \x01(\t\x12)\n\x07options\x18\x02 \x01(\x0b\x32\x18.genai.v1.RuntimeOptions\x12-\n\rserving_state\x18\x03 \x01(\x0e\x32\x16.genai.v1.ServingState\x12!\n\x06window\x18\x04 \x01(\x0b\x32\x11.genai.v1.Profile\x12\x13\n\x0bunsupported\x18\x05 \x03(\t\x12\x1a\n\x12\x63\x61ncelled_requests\x18\x06 \x01(\x04\x12\x10\n\x08requests\x18\x07 \x01(\r\"\xdc\x03\n\x07Profile\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.genai.v1.ProfileState\x12\x16\n\x0eopened_unix_ms\x18\x04 \x01(\x03\x12\x16\n\x0e\x63losed_unix_ms\x18\x05 \x01(\x03\x12\x14\n\x0c\x63lose_reason\x18\x06 \x01(\t\x12\x0c\n\x04runs\x18\x07 \x01(\r\x12\x10\n\x08requests\x18\x08 \x01(\r\x12\x16\n\x0e\x63\x61ptured_bytes\x18\t \x01(\x04\x12\x14\n\x0c\x64ropped_runs\x18\n \x01(\r\x12\x13\n\x0btrace_bytes\x18\x0b \x01(\x04\x12\x0e\n\x06\x65vents\x18\x0c \x01(\x04\x12.\n\rtop_operators\x18\r \x03(\x0b\x32\x17.genai.v1.OperatorShare\x12\x0f\n\x07message\x18\x0e \x01(\t\x12\x11\n\twindow_id\x18\x0f \x01(\t\x12\x14\n\x0cskipped_runs\x18\x10 \x01(\r\x12\x1d\n\x10overhead_percent\x18\x11 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07trigger\x18\x12 \x01(\t\x12\'\n\x05grown\x18\x13 \x03(\x0b\x32\x18.genai.v1.OperatorGrowthB\x13\n\x11_overhead_percent\"v\n\x0eOperatorGrowth\x12\x0f\n\x07op_type\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x1c\n\x14microseconds_per_run\x18\x03 \x01(\x01\x12#\n\x1b\x62\x65\x66ore_microseconds_per_run\x18\x04 \x01(\x01\"J\n\x11OpenWindowRequest\x12\x11\n\twindow_id\x18\x01 \x01(\t\x12\"\n\x04spec\x18\x02 \x01(\x0b\x32\x14.genai.v1.WindowSpec\"\'\n\x12\x43loseWindowRequest\x12\x11\n\twindow_id\x18\x01 \x01(\t\"%\n\x10GetWindowRequest\x12\x11\n\twindow_id\x18\x01 \x01(\t\"\x9e\x01\n\nWindowSpec\x12\r\n\x05label\x18\x01 \x01(\t\x12\x10\n\x08max_runs\x18\x02 \x01(\r\x12\x11\n\tmax_bytes\x18\x03 \x01(\x04\x12\x13\n\x0bmax_seconds\x18\x04 \x01(\r\x12\x0c\n\x04runs\x18\x05 \x01(\t\x12\x13\n\x0bsample_rate\x18\x06 \x01(\x01\x12\x13\n\x0brequest_ids\x18\x07 \x03(\t\x12\x0f\n\x07\x63lients\x18\x08 \x03(\t\"F\n\x0eMeasureRequest\x12\x0f\n\x07prompts\x18\x01 \x03(\t\x12\x12\n\nmax_tokens\x18\x02 \x01(\r\x12\x0f\n\x07repeats\x18\x03 \x01(\r\"|\n\x0fMeasureResponse\x12\x19\n\x11tokens_per_second\x18\x01 \x01(\x01\x12#\n\x1btime_to_first_token_seconds\x18\x02 \x01(\x01\x12)\n\toperators\x18\x03 \x03(\x0b\x32\x16.genai.v1.OperatorTime\"O\n\x0cOperatorTime\x12\x0f\n\x07op_type\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x1c\n\x14microseconds_per_run\x18\x03 \x01(\x01\"P\n\rOperatorShare\x12\x0f\n\x07op_type\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x03 \x01(\x04\x12\r\n\x05share\x18\x04 \x01(\x01\"\x15\n\x13ListProfilesRequest\";\n\x14ListProfilesResponse\x12#\n\x08profiles\x18\x01 \x03(\x0b\x32\x11.genai.v1.Profile\"!\n\x13\x46\x65tchProfileRequest\x12\n\n\x02id\x18\x01 \x01(\t\"$\n\x14\x46\x65tchProfileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\x96\x01\n\x0cProfileState\x12\x1d\n\x19PROFILE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12PROFILE_STATE_OPEN\x10\x01\x12\x19\n\x15PROFILE_STATE_MERGING\x10\x02\x12\x1a\n\x16PROFILE_STATE_COMPLETE\x10\x03\x12\x18\n\x14PROFILE_STATE_FAILED\x10\x04\x32\xec\x05\n\x0e\x43ontrolService\x12V\n\x11GetRuntimeOptions\x12\".genai.v1.GetRuntimeOptionsRequest\x1a\x1d.genai.v1.RuntimeOptionsState\x12V\n\x11SetRuntimeOptions\x12\".genai.v1.SetRuntimeOptionsRequest\x1a\x1d.genai.v1.RuntimeOptionsState\x12\x41\n\x08GetModel\x12\x19.genai.v1.GetModelRequest\x1a\x1a.genai.v1.GetModelResponse\x12M\n\x0cListProfiles\x12\x1d.genai.v1.ListProfilesRequest\x1a\x1e.genai.v1.ListProfilesResponse\x12O\n\x0c\x46\x65tchProfile\x12\x1d.genai.v1.FetchProfileRequest\x1a\x1e.genai.v1.FetchProfileResponse0\x01\x12<\n\nOpenWindow\x12\x1b.genai.v1.OpenWindowRequest\x1a\x11.genai.v1.Profile\x12>\n\x0b\x43loseWindow\x12\x1c.genai.v1.CloseWindowRequest\x1a\x11.genai.v1.Profile\x12:\n\tGetWindow\x12\x1a.genai.v1.GetWindowRequest\x1a\x11.genai.v1.Profile\x12>\n\x07Measure\x12\x18.genai.v1.MeasureRequest\x1a\x19.genai.v1.MeasureResponse\x12M\n\x0cListRequests\x12\x1d.genai.v1.ListRequestsRequest\x1a\x1e.genai.v1.ListRequestsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'genai_protocol.v1.control_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROFILESTATE']._serialized_start=1136
-  _globals['_PROFILESTATE']._serialized_end=1286
-  _globals['_RUNTIMEOPTIONS']._serialized_start=80
-  _globals['_RUNTIMEOPTIONS']._serialized_end=169
-  _globals['_PROFILINGOPTION']._serialized_start=171
-  _globals['_PROFILINGOPTION']._serialized_end=261
-  _globals['_GETRUNTIMEOPTIONSREQUEST']._serialized_start=263
-  _globals['_GETRUNTIMEOPTIONSREQUEST']._serialized_end=289
-  _globals['_SETRUNTIMEOPTIONSREQUEST']._serialized_start=291
-  _globals['_SETRUNTIMEOPTIONSREQUEST']._serialized_end=378
-  _globals['_RUNTIMEOPTIONSSTATE']._serialized_start=381
-  _globals['_RUNTIMEOPTIONSSTATE']._serialized_end=566
-  _globals['_PROFILE']._serialized_start=569
-  _globals['_PROFILE']._serialized_end=894
-  _globals['_OPERATORSHARE']._serialized_start=896
-  _globals['_OPERATORSHARE']._serialized_end=976
-  _globals['_LISTPROFILESREQUEST']._serialized_start=978
-  _globals['_LISTPROFILESREQUEST']._serialized_end=999
-  _globals['_LISTPROFILESRESPONSE']._serialized_start=1001
-  _globals['_LISTPROFILESRESPONSE']._serialized_end=1060
-  _globals['_FETCHPROFILEREQUEST']._serialized_start=1062
-  _globals['_FETCHPROFILEREQUEST']._serialized_end=1095
-  _globals['_FETCHPROFILERESPONSE']._serialized_start=1097
-  _globals['_FETCHPROFILERESPONSE']._serialized_end=1133
-  _globals['_CONTROLSERVICE']._serialized_start=1289
-  _globals['_CONTROLSERVICE']._serialized_end=1708
+  _globals['_PROFILESTATE']._serialized_start=2509
+  _globals['_PROFILESTATE']._serialized_end=2659
+  _globals['_RUNTIMEOPTIONS']._serialized_start=81
+  _globals['_RUNTIMEOPTIONS']._serialized_end=347
+  _globals['_DRAINOPTION']._serialized_start=349
+  _globals['_DRAINOPTION']._serialized_end=388
+  _globals['_CANCELRULE']._serialized_start=390
+  _globals['_CANCELRULE']._serialized_end=487
+  _globals['_FLIGHTRECORDEROPTION']._serialized_start=490
+  _globals['_FLIGHTRECORDEROPTION']._serialized_end=629
+  _globals['_PROFILINGOPTION']._serialized_start=631
+  _globals['_PROFILINGOPTION']._serialized_end=721
+  _globals['_GETRUNTIMEOPTIONSREQUEST']._serialized_start=723
+  _globals['_GETRUNTIMEOPTIONSREQUEST']._serialized_end=749
+  _globals['_SETRUNTIMEOPTIONSREQUEST']._serialized_start=751
+  _globals['_SETRUNTIMEOPTIONSREQUEST']._serialized_end=838
+  _globals['_RUNTIMEOPTIONSSTATE']._serialized_start=841
+  _globals['_RUNTIMEOPTIONSSTATE']._serialized_end=1072
+  _globals['_PROFILE']._serialized_start=1075
+  _globals['_PROFILE']._serialized_end=1551
+  _globals['_OPERATORGROWTH']._serialized_start=1553
+  _globals['_OPERATORGROWTH']._serialized_end=1671
+  _globals['_OPENWINDOWREQUEST']._serialized_start=1673
+  _globals['_OPENWINDOWREQUEST']._serialized_end=1747
+  _globals['_CLOSEWINDOWREQUEST']._serialized_start=1749
+  _globals['_CLOSEWINDOWREQUEST']._serialized_end=1788
+  _globals['_GETWINDOWREQUEST']._serialized_start=1790
+  _globals['_GETWINDOWREQUEST']._serialized_end=1827
+  _globals['_WINDOWSPEC']._serialized_start=1830
+  _globals['_WINDOWSPEC']._serialized_end=1988
+  _globals['_MEASUREREQUEST']._serialized_start=1990
+  _globals['_MEASUREREQUEST']._serialized_end=2060
+  _globals['_MEASURERESPONSE']._serialized_start=2062
+  _globals['_MEASURERESPONSE']._serialized_end=2186
+  _globals['_OPERATORTIME']._serialized_start=2188
+  _globals['_OPERATORTIME']._serialized_end=2267
+  _globals['_OPERATORSHARE']._serialized_start=2269
+  _globals['_OPERATORSHARE']._serialized_end=2349
+  _globals['_LISTPROFILESREQUEST']._serialized_start=2351
+  _globals['_LISTPROFILESREQUEST']._serialized_end=2372
+  _globals['_LISTPROFILESRESPONSE']._serialized_start=2374
+  _globals['_LISTPROFILESRESPONSE']._serialized_end=2433
+  _globals['_FETCHPROFILEREQUEST']._serialized_start=2435
+  _globals['_FETCHPROFILEREQUEST']._serialized_end=2468
+  _globals['_FETCHPROFILERESPONSE']._serialized_start=2470
+  _globals['_FETCHPROFILERESPONSE']._serialized_end=2506
+  _globals['_CONTROLSERVICE']._serialized_start=2662
+  _globals['_CONTROLSERVICE']._serialized_end=3410
 # @@protoc_insertion_point(module_scope)

@@ -53,24 +53,133 @@ class RuntimeOptions(_message.Message):
 
     TERMINATE_SESSION_FIELD_NUMBER: _builtins.int
     PROFILING_FIELD_NUMBER: _builtins.int
+    LOG_LEVEL_FIELD_NUMBER: _builtins.int
+    ARENA_SHRINKAGE_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
+    CANCEL_FIELD_NUMBER: _builtins.int
+    FLIGHT_RECORDER_FIELD_NUMBER: _builtins.int
     terminate_session: _builtins.bool
+    log_level: _builtins.str
+    """"debug", "info", "warning" or "error"; empty: what the pod was started with."""
+    arena_shrinkage: _builtins.bool
+    """Gives the arena's unused memory back after each run of a prompt."""
     @_builtins.property
     def profiling(self) -> Global___ProfilingOption:
         """Absent: no window is wanted."""
+
+    @_builtins.property
+    def drain(self) -> Global___DrainOption:
+        """Absent: no drain. New requests are refused from when it is first applied; those that run may end until the
+        deadline and are terminated then. Taken away, the pod serves again.
+        """
+
+    @_builtins.property
+    def cancel(self) -> Global___CancelRule:
+        """Absent: none. While it stands, every request that matches it is ended, also one that comes to match it later."""
+
+    @_builtins.property
+    def flight_recorder(self) -> Global___FlightRecorderOption:
+        """Absent: off."""
 
     def __init__(
         self,
         *,
         terminate_session: _builtins.bool = ...,
         profiling: Global___ProfilingOption | None = ...,
+        log_level: _builtins.str = ...,
+        arena_shrinkage: _builtins.bool = ...,
+        drain: Global___DrainOption | None = ...,
+        cancel: Global___CancelRule | None = ...,
+        flight_recorder: Global___FlightRecorderOption | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["profiling", b"profiling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "drain", b"drain", "flight_recorder", b"flight_recorder", "profiling", b"profiling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["profiling", b"profiling", "terminate_session", b"terminate_session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arena_shrinkage", b"arena_shrinkage", "cancel", b"cancel", "drain", b"drain", "flight_recorder", b"flight_recorder", "log_level", b"log_level", "profiling", b"profiling", "terminate_session", b"terminate_session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RuntimeOptions: _TypeAlias = RuntimeOptions  # noqa: Y015
+
+@_typing.final
+class DrainOption(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
+    deadline_seconds: _builtins.int
+    def __init__(
+        self,
+        *,
+        deadline_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_seconds", b"deadline_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainOption: _TypeAlias = DrainOption  # noqa: Y015
+
+@_typing.final
+class CancelRule(_message.Message):
+    """A request is ended when it matches every field that is set; a rule with no field set is refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
+    OLDER_THAN_SECONDS_FIELD_NUMBER: _builtins.int
+    TOKENS_OVER_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    client: _builtins.str
+    """The API key's name, or the peer's address, as in RequestInfo."""
+    older_than_seconds: _builtins.float
+    tokens_over: _builtins.int
+    """More completion tokens than this, of all its choices together."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        client: _builtins.str = ...,
+        older_than_seconds: _builtins.float = ...,
+        tokens_over: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "older_than_seconds", b"older_than_seconds", "request_id", b"request_id", "tokens_over", b"tokens_over"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRule: _TypeAlias = CancelRule  # noqa: Y015
+
+@_typing.final
+class FlightRecorderOption(_message.Message):
+    """A window opens by itself when an objective was missed for `for_seconds`. 0: no such objective."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTER_TOKEN_P99_SECONDS_FIELD_NUMBER: _builtins.int
+    TIME_TO_FIRST_TOKEN_P99_SECONDS_FIELD_NUMBER: _builtins.int
+    FOR_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_PER_HOUR_FIELD_NUMBER: _builtins.int
+    inter_token_p99_seconds: _builtins.float
+    time_to_first_token_p99_seconds: _builtins.float
+    for_seconds: _builtins.float
+    max_per_hour: _builtins.int
+    def __init__(
+        self,
+        *,
+        inter_token_p99_seconds: _builtins.float = ...,
+        time_to_first_token_p99_seconds: _builtins.float = ...,
+        for_seconds: _builtins.float = ...,
+        max_per_hour: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["for_seconds", b"for_seconds", "inter_token_p99_seconds", b"inter_token_p99_seconds", "max_per_hour", b"max_per_hour", "time_to_first_token_p99_seconds", b"time_to_first_token_p99_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlightRecorderOption: _TypeAlias = FlightRecorderOption  # noqa: Y015
 
 @_typing.final
 class ProfilingOption(_message.Message):
@@ -152,9 +261,15 @@ class RuntimeOptionsState(_message.Message):
     SERVING_STATE_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     UNSUPPORTED_FIELD_NUMBER: _builtins.int
+    CANCELLED_REQUESTS_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     """Empty until the first SetRuntimeOptions."""
     serving_state: _inference_pb2.ServingState.ValueType
+    cancelled_requests: _builtins.int
+    """Requests that the present cancel rule has ended."""
+    requests: _builtins.int
+    """Requests that run or wait now, so that a drain can be followed."""
     @_builtins.property
     def options(self) -> Global___RuntimeOptions: ...
     @_builtins.property
@@ -173,10 +288,12 @@ class RuntimeOptionsState(_message.Message):
         serving_state: _inference_pb2.ServingState.ValueType = ...,
         window: Global___Profile | None = ...,
         unsupported: _abc.Iterable[_builtins.str] | None = ...,
+        cancelled_requests: _builtins.int = ...,
+        requests: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "revision", b"revision", "serving_state", b"serving_state", "unsupported", b"unsupported", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_requests", b"cancelled_requests", "options", b"options", "requests", b"requests", "revision", b"revision", "serving_state", b"serving_state", "unsupported", b"unsupported", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,6 +317,11 @@ class Profile(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     TOP_OPERATORS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    WINDOW_ID_FIELD_NUMBER: _builtins.int
+    SKIPPED_RUNS_FIELD_NUMBER: _builtins.int
+    OVERHEAD_PERCENT_FIELD_NUMBER: _builtins.int
+    TRIGGER_FIELD_NUMBER: _builtins.int
+    GROWN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """File name without a path, for example "slow-20261121T101500Z-1"."""
     label: _builtins.str
@@ -218,8 +340,18 @@ class Profile(_message.Message):
     """Bytes of the merged, compressed trace."""
     events: _builtins.int
     message: _builtins.str
+    window_id: _builtins.str
+    """Of OpenWindow; empty for a window that the enable-profiling option or the flight recorder opened."""
+    skipped_runs: _builtins.int
+    """Runs inside the window that were not selected, and so not captured: they are not dropped."""
+    overhead_percent: _builtins.float
+    """How much slower tokens came inside the window than just before it, in percent; absent where it cannot be said."""
+    trigger: _builtins.str
+    """The flight recorder's: what was missed, and which operators grew against the last good window."""
     @_builtins.property
     def top_operators(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatorShare]: ...
+    @_builtins.property
+    def grown(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatorGrowth]: ...
     def __init__(
         self,
         *,
@@ -237,14 +369,245 @@ class Profile(_message.Message):
         events: _builtins.int = ...,
         top_operators: _abc.Iterable[Global___OperatorShare] | None = ...,
         message: _builtins.str = ...,
+        window_id: _builtins.str = ...,
+        skipped_runs: _builtins.int = ...,
+        overhead_percent: _builtins.float | None = ...,
+        trigger: _builtins.str = ...,
+        grown: _abc.Iterable[Global___OperatorGrowth] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_overhead_percent", b"_overhead_percent", "overhead_percent", b"overhead_percent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overhead_percent", b"_overhead_percent", "captured_bytes", b"captured_bytes", "close_reason", b"close_reason", "closed_unix_ms", b"closed_unix_ms", "dropped_runs", b"dropped_runs", "events", b"events", "grown", b"grown", "id", b"id", "label", b"label", "message", b"message", "opened_unix_ms", b"opened_unix_ms", "overhead_percent", b"overhead_percent", "requests", b"requests", "runs", b"runs", "skipped_runs", b"skipped_runs", "state", b"state", "top_operators", b"top_operators", "trace_bytes", b"trace_bytes", "trigger", b"trigger", "window_id", b"window_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__overhead_percent: _TypeAlias = _typing.Literal["overhead_percent"]  # noqa: Y015
+    _WhichOneofArgType__overhead_percent: _TypeAlias = _typing.Literal["_overhead_percent", b"_overhead_percent"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__overhead_percent) -> _WhichOneofReturnType__overhead_percent | None: ...
+
+Global___Profile: _TypeAlias = Profile  # noqa: Y015
+
+@_typing.final
+class OperatorGrowth(_message.Message):
+    """The time of one kind of operator a run of the model, now and in the window it is compared with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OP_TYPE_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MICROSECONDS_PER_RUN_FIELD_NUMBER: _builtins.int
+    BEFORE_MICROSECONDS_PER_RUN_FIELD_NUMBER: _builtins.int
+    op_type: _builtins.str
+    provider: _builtins.str
+    microseconds_per_run: _builtins.float
+    before_microseconds_per_run: _builtins.float
+    def __init__(
+        self,
+        *,
+        op_type: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        microseconds_per_run: _builtins.float = ...,
+        before_microseconds_per_run: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["captured_bytes", b"captured_bytes", "close_reason", b"close_reason", "closed_unix_ms", b"closed_unix_ms", "dropped_runs", b"dropped_runs", "events", b"events", "id", b"id", "label", b"label", "message", b"message", "opened_unix_ms", b"opened_unix_ms", "requests", b"requests", "runs", b"runs", "state", b"state", "top_operators", b"top_operators", "trace_bytes", b"trace_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_microseconds_per_run", b"before_microseconds_per_run", "microseconds_per_run", b"microseconds_per_run", "op_type", b"op_type", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Profile: _TypeAlias = Profile  # noqa: Y015
+Global___OperatorGrowth: _TypeAlias = OperatorGrowth  # noqa: Y015
+
+@_typing.final
+class OpenWindowRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_ID_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    window_id: _builtins.str
+    """The caller's name for it: [a-z0-9-]{1,64}."""
+    @_builtins.property
+    def spec(self) -> Global___WindowSpec: ...
+    def __init__(
+        self,
+        *,
+        window_id: _builtins.str = ...,
+        spec: Global___WindowSpec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec", "window_id", b"window_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenWindowRequest: _TypeAlias = OpenWindowRequest  # noqa: Y015
+
+@_typing.final
+class CloseWindowRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_ID_FIELD_NUMBER: _builtins.int
+    window_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        window_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["window_id", b"window_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseWindowRequest: _TypeAlias = CloseWindowRequest  # noqa: Y015
+
+@_typing.final
+class GetWindowRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_ID_FIELD_NUMBER: _builtins.int
+    window_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        window_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["window_id", b"window_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWindowRequest: _TypeAlias = GetWindowRequest  # noqa: Y015
+
+@_typing.final
+class WindowSpec(_message.Message):
+    """Which runs of which requests a window captures, and its caps. 0 and empty are the server's defaults: everything."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    MAX_RUNS_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_SECONDS_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    SAMPLE_RATE_FIELD_NUMBER: _builtins.int
+    REQUEST_IDS_FIELD_NUMBER: _builtins.int
+    CLIENTS_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """[a-z0-9-]{1,40}"""
+    max_runs: _builtins.int
+    max_bytes: _builtins.int
+    max_seconds: _builtins.int
+    runs: _builtins.str
+    """"prefill,0-3,50-60": prompts' runs, and decode runs that make these tokens of a request (the first is 0);
+    "every 100": one run in 100. Empty: all.
+    """
+    sample_rate: _builtins.float
+    """Of requests, chosen by a hash of their ids: 0 < rate <= 1; 0: all."""
+    @_builtins.property
+    def request_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def clients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        max_runs: _builtins.int = ...,
+        max_bytes: _builtins.int = ...,
+        max_seconds: _builtins.int = ...,
+        runs: _builtins.str = ...,
+        sample_rate: _builtins.float = ...,
+        request_ids: _abc.Iterable[_builtins.str] | None = ...,
+        clients: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "label", b"label", "max_bytes", b"max_bytes", "max_runs", b"max_runs", "max_seconds", b"max_seconds", "request_ids", b"request_ids", "runs", b"runs", "sample_rate", b"sample_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WindowSpec: _TypeAlias = WindowSpec  # noqa: Y015
+
+@_typing.final
+class MeasureRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPTS_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    REPEATS_FIELD_NUMBER: _builtins.int
+    max_tokens: _builtins.int
+    """Of each prompt."""
+    repeats: _builtins.int
+    """Of each prompt, interleaved; 0: 1."""
+    @_builtins.property
+    def prompts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        prompts: _abc.Iterable[_builtins.str] | None = ...,
+        max_tokens: _builtins.int = ...,
+        repeats: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_tokens", b"max_tokens", "prompts", b"prompts", "repeats", b"repeats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureRequest: _TypeAlias = MeasureRequest  # noqa: Y015
+
+@_typing.final
+class MeasureResponse(_message.Message):
+    """Medians over the prompts and repeats; the operators' are of one profiled repeat more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    TIME_TO_FIRST_TOKEN_SECONDS_FIELD_NUMBER: _builtins.int
+    OPERATORS_FIELD_NUMBER: _builtins.int
+    tokens_per_second: _builtins.float
+    time_to_first_token_seconds: _builtins.float
+    @_builtins.property
+    def operators(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatorTime]:
+        """Time a run of the model, the costliest first."""
+
+    def __init__(
+        self,
+        *,
+        tokens_per_second: _builtins.float = ...,
+        time_to_first_token_seconds: _builtins.float = ...,
+        operators: _abc.Iterable[Global___OperatorTime] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operators", b"operators", "time_to_first_token_seconds", b"time_to_first_token_seconds", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureResponse: _TypeAlias = MeasureResponse  # noqa: Y015
+
+@_typing.final
+class OperatorTime(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OP_TYPE_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MICROSECONDS_PER_RUN_FIELD_NUMBER: _builtins.int
+    op_type: _builtins.str
+    provider: _builtins.str
+    microseconds_per_run: _builtins.float
+    def __init__(
+        self,
+        *,
+        op_type: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        microseconds_per_run: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["microseconds_per_run", b"microseconds_per_run", "op_type", b"op_type", "provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatorTime: _TypeAlias = OperatorTime  # noqa: Y015
 
 @_typing.final
 class OperatorShare(_message.Message):

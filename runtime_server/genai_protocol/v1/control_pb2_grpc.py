@@ -60,6 +60,31 @@ class ControlServiceStub:
                 request_serializer=genai__protocol_dot_v1_dot_control__pb2.FetchProfileRequest.SerializeToString,
                 response_deserializer=genai__protocol_dot_v1_dot_control__pb2.FetchProfileResponse.FromString,
                 _registered_method=True)
+        self.OpenWindow = channel.unary_unary(
+                '/genai.v1.ControlService/OpenWindow',
+                request_serializer=genai__protocol_dot_v1_dot_control__pb2.OpenWindowRequest.SerializeToString,
+                response_deserializer=genai__protocol_dot_v1_dot_control__pb2.Profile.FromString,
+                _registered_method=True)
+        self.CloseWindow = channel.unary_unary(
+                '/genai.v1.ControlService/CloseWindow',
+                request_serializer=genai__protocol_dot_v1_dot_control__pb2.CloseWindowRequest.SerializeToString,
+                response_deserializer=genai__protocol_dot_v1_dot_control__pb2.Profile.FromString,
+                _registered_method=True)
+        self.GetWindow = channel.unary_unary(
+                '/genai.v1.ControlService/GetWindow',
+                request_serializer=genai__protocol_dot_v1_dot_control__pb2.GetWindowRequest.SerializeToString,
+                response_deserializer=genai__protocol_dot_v1_dot_control__pb2.Profile.FromString,
+                _registered_method=True)
+        self.Measure = channel.unary_unary(
+                '/genai.v1.ControlService/Measure',
+                request_serializer=genai__protocol_dot_v1_dot_control__pb2.MeasureRequest.SerializeToString,
+                response_deserializer=genai__protocol_dot_v1_dot_control__pb2.MeasureResponse.FromString,
+                _registered_method=True)
+        self.ListRequests = channel.unary_unary(
+                '/genai.v1.ControlService/ListRequests',
+                request_serializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsRequest.SerializeToString,
+                response_deserializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServiceServicer:
@@ -98,6 +123,42 @@ class ControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenWindow(self, request, context):
+        """Opens a window of its own, or says what became of it: a window_id that the pod knows opens nothing.
+        FAILED_PRECONDITION while another window is open: it is never closed for a new one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseWindow(self, request, context):
+        """Closes it and keeps what it captured; one that has ended stays as it is. NOT_FOUND for an unknown one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWindow(self, request, context):
+        """NOT_FOUND for an unknown one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Measure(self, request, context):
+        """Generates from each prompt alone, ahead of the queue and before the pod takes traffic, and says how fast it was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRequests(self, request, context):
+        """What runs and waits here, without any text.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -125,6 +186,31 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     servicer.FetchProfile,
                     request_deserializer=genai__protocol_dot_v1_dot_control__pb2.FetchProfileRequest.FromString,
                     response_serializer=genai__protocol_dot_v1_dot_control__pb2.FetchProfileResponse.SerializeToString,
+            ),
+            'OpenWindow': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenWindow,
+                    request_deserializer=genai__protocol_dot_v1_dot_control__pb2.OpenWindowRequest.FromString,
+                    response_serializer=genai__protocol_dot_v1_dot_control__pb2.Profile.SerializeToString,
+            ),
+            'CloseWindow': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseWindow,
+                    request_deserializer=genai__protocol_dot_v1_dot_control__pb2.CloseWindowRequest.FromString,
+                    response_serializer=genai__protocol_dot_v1_dot_control__pb2.Profile.SerializeToString,
+            ),
+            'GetWindow': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWindow,
+                    request_deserializer=genai__protocol_dot_v1_dot_control__pb2.GetWindowRequest.FromString,
+                    response_serializer=genai__protocol_dot_v1_dot_control__pb2.Profile.SerializeToString,
+            ),
+            'Measure': grpc.unary_unary_rpc_method_handler(
+                    servicer.Measure,
+                    request_deserializer=genai__protocol_dot_v1_dot_control__pb2.MeasureRequest.FromString,
+                    response_serializer=genai__protocol_dot_v1_dot_control__pb2.MeasureResponse.SerializeToString,
+            ),
+            'ListRequests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRequests,
+                    request_deserializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsRequest.FromString,
+                    response_serializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -262,6 +348,141 @@ class ControlService:
             '/genai.v1.ControlService/FetchProfile',
             genai__protocol_dot_v1_dot_control__pb2.FetchProfileRequest.SerializeToString,
             genai__protocol_dot_v1_dot_control__pb2.FetchProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenWindow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai.v1.ControlService/OpenWindow',
+            genai__protocol_dot_v1_dot_control__pb2.OpenWindowRequest.SerializeToString,
+            genai__protocol_dot_v1_dot_control__pb2.Profile.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseWindow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai.v1.ControlService/CloseWindow',
+            genai__protocol_dot_v1_dot_control__pb2.CloseWindowRequest.SerializeToString,
+            genai__protocol_dot_v1_dot_control__pb2.Profile.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWindow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai.v1.ControlService/GetWindow',
+            genai__protocol_dot_v1_dot_control__pb2.GetWindowRequest.SerializeToString,
+            genai__protocol_dot_v1_dot_control__pb2.Profile.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Measure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai.v1.ControlService/Measure',
+            genai__protocol_dot_v1_dot_control__pb2.MeasureRequest.SerializeToString,
+            genai__protocol_dot_v1_dot_control__pb2.MeasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai.v1.ControlService/ListRequests',
+            genai__protocol_dot_v1_dot_inference__pb2.ListRequestsRequest.SerializeToString,
+            genai__protocol_dot_v1_dot_inference__pb2.ListRequestsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -690,6 +690,7 @@ class GetModelResponse(_message.Message):
     MAX_BATCH_SIZE_FIELD_NUMBER: _builtins.int
     PREFIX_CACHING_FIELD_NUMBER: _builtins.int
     PREFILL_CHUNK_FIELD_NUMBER: _builtins.int
+    PLACEMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     state: Global___ServingState.ValueType
     architecture: _builtins.str
@@ -725,6 +726,10 @@ class GetModelResponse(_message.Message):
     def adapters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """LoRA adapters by name."""
 
+    @_builtins.property
+    def placement(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderShare]:
+        """Seen by a profiled prefill and decode of the warm-up; empty until it ended."""
+
     def __init__(
         self,
         *,
@@ -750,14 +755,43 @@ class GetModelResponse(_message.Message):
         max_batch_size: _builtins.int = ...,
         prefix_caching: _builtins.bool = ...,
         prefill_chunk: _builtins.int = ...,
+        placement: _abc.Iterable[Global___ProviderShare] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "architecture", b"architecture", "context_length", b"context_length", "engine", b"engine", "engine_reason", b"engine_reason", "features", b"features", "intra_op_threads", b"intra_op_threads", "kv_bytes_per_token", b"kv_bytes_per_token", "kv_tokens", b"kv_tokens", "max_batch_size", b"max_batch_size", "max_concurrent_requests", b"max_concurrent_requests", "max_sequence_length", b"max_sequence_length", "name", b"name", "onnxruntime_genai_version", b"onnxruntime_genai_version", "onnxruntime_version", b"onnxruntime_version", "prefill_chunk", b"prefill_chunk", "prefix_caching", b"prefix_caching", "provider", b"provider", "state", b"state", "vocabulary_size", b"vocabulary_size", "warmup_time_to_first_token_seconds", b"warmup_time_to_first_token_seconds", "warmup_tokens_per_second", b"warmup_tokens_per_second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "architecture", b"architecture", "context_length", b"context_length", "engine", b"engine", "engine_reason", b"engine_reason", "features", b"features", "intra_op_threads", b"intra_op_threads", "kv_bytes_per_token", b"kv_bytes_per_token", "kv_tokens", b"kv_tokens", "max_batch_size", b"max_batch_size", "max_concurrent_requests", b"max_concurrent_requests", "max_sequence_length", b"max_sequence_length", "name", b"name", "onnxruntime_genai_version", b"onnxruntime_genai_version", "onnxruntime_version", b"onnxruntime_version", "placement", b"placement", "prefill_chunk", b"prefill_chunk", "prefix_caching", b"prefix_caching", "provider", b"provider", "state", b"state", "vocabulary_size", b"vocabulary_size", "warmup_time_to_first_token_seconds", b"warmup_time_to_first_token_seconds", "warmup_tokens_per_second", b"warmup_tokens_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
+
+@_typing.final
+class ProviderShare(_message.Message):
+    """How much of the operators' time was spent on one execution provider, 0 to 1, and its costliest kinds of operator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    OPERATORS_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    share: _builtins.float
+    @_builtins.property
+    def operators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        share: _builtins.float = ...,
+        operators: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operators", b"operators", "provider", b"provider", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProviderShare: _TypeAlias = ProviderShare  # noqa: Y015
 
 @_typing.final
 class TokenizeRequest(_message.Message):
