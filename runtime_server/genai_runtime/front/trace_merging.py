@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from genai_runtime.profiling.summary import OperatorShare
+from genai_runtime.profiling.summary import OperatorShare, OperatorTime
 
 _SECONDS = 900.0
 _MESSAGE_LENGTH = 500
@@ -29,6 +29,7 @@ class MergedTrace:
     trace_bytes: int
     top_operators: tuple[OperatorShare, ...]
     message: str
+    operators: tuple[OperatorTime, ...] = ()  # all kinds, the costliest first
 
 
 async def merge_trace(raw: Path, trace: Path, process_name: str) -> MergedTrace:
@@ -55,6 +56,7 @@ def _parse(output: bytes) -> MergedTrace:
     try:
         fields = json.loads(output)
         fields["top_operators"] = tuple(OperatorShare(**share) for share in fields["top_operators"])
+        fields["operators"] = tuple(OperatorTime(**each) for each in fields.get("operators", ()))
         return MergedTrace(**fields)
     except (ValueError, TypeError, KeyError) as error:
         raise MergeFailed(f"The merge did not say what it wrote: {error}") from error

@@ -15,7 +15,7 @@ from typing import Any
 
 from genai_runtime.profiling.manifest import MANIFEST, RUNNING, Manifest, RawFile, Run, read_manifest
 from genai_runtime.profiling.session_run import Operator, SessionRun, UnreadableRun, read_session_run
-from genai_runtime.profiling.summary import OperatorShare, OperatorTotals
+from genai_runtime.profiling.summary import OperatorShare, OperatorTime, OperatorTotals
 from genai_runtime.profiling.trace import TraceWriter, open_trace
 
 TOP_OPERATORS = 10
@@ -36,6 +36,7 @@ class MergeSummary:
     events: int = 0
     trace_bytes: int = 0
     top_operators: list[OperatorShare] = field(default_factory=list)
+    operators: list[OperatorTime] = field(default_factory=list)  # all kinds
     message: str = ""
 
 
@@ -76,6 +77,7 @@ class _Merge:
             raise NothingCaptured(self.summary.message or "No run of the model was captured.")
         self.summary.events = self._trace.events
         self.summary.top_operators = self._totals.top(TOP_OPERATORS)
+        self.summary.operators = self._totals.per_run(self.summary.runs)
         return self.summary
 
     def _write(self, run: Run, sessions: list[tuple[RawFile, SessionRun]]) -> None:

@@ -14,6 +14,15 @@ class OperatorShare:
     share: float
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorTime:
+    """The time of one kind of operator on one execution provider, a run of the model; "" for a device's own kernels."""
+
+    op_type: str
+    provider: str
+    microseconds_per_run: float
+
+
 class OperatorTotals:
     """Adds up operators' own time (that of nested operators counts for those only), in constant memory."""
 
@@ -35,6 +44,11 @@ class OperatorTotals:
             OperatorShare(key[0], key[1], self._calls[key], self._microseconds[key] / total if total else 0.0)
             for key in order[:limit]
         ]
+
+    def per_run(self, runs: int) -> list[OperatorTime]:
+        """Every kind with its own time divided by `runs`, in the order of `top`."""
+        order = sorted(self._calls, key=lambda key: (-self._microseconds[key], -self._calls[key], key))
+        return [OperatorTime(key[0], key[1], round(self._microseconds[key] / runs, 3)) for key in order]
 
 
 def operator_shares(operators: Iterable[tuple[str, str, int]], limit: int) -> list[OperatorShare]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genai_runtime.profiling.summary import OperatorShare, operator_shares
+from genai_runtime.profiling.summary import OperatorShare, OperatorTime, OperatorTotals, operator_shares
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -30,3 +30,10 @@ def test_operators_too_quick_to_measure_have_no_share() -> None:
 
 def test_nothing_has_no_shares() -> None:
     assert operator_shares([], 5) == []
+
+
+def test_times_are_a_run_and_of_every_kind() -> None:
+    totals = OperatorTotals()
+    for op_type, provider, microseconds in [("MatMul", CPU, 30), ("Add", CPU, 10), ("MatMul", CPU, 20)]:
+        totals.add(op_type, provider, microseconds)
+    assert totals.per_run(4) == [OperatorTime("MatMul", CPU, 12.5), OperatorTime("Add", CPU, 2.5)]
