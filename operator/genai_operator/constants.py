@@ -9,10 +9,17 @@ SINGULAR = "genaimodel"
 SHORT_NAME = "gaim"
 CATEGORY = "genai"
 
+PROFILE_KIND = "GenAIProfile"
+PROFILE_PLURAL = "genaiprofiles"
+PROFILE_SINGULAR = "genaiprofile"
+PROFILE_SHORT_NAME = "gap"
+
 # kopf keeps its own state elsewhere: with our prefix it would not see changes of our annotations.
 KOPF_PREFIX = f"kopf.{GROUP}"
 
 LABEL_MODEL = f"{GROUP}/model"
+# On what is made for a GenAIProfile; it carries no LABEL_MODEL, for it is no child of the model.
+LABEL_PROFILE = f"{GROUP}/profile"
 MANAGED_BY = "genai-operator"
 ANNOTATION_MANIFEST_HASH = f"{GROUP}/manifest-hash"
 
@@ -44,3 +51,7 @@ PATH_TERMINATION_LOG = "/dev/termination-log"
 
 # The common name of the operator's client certificate; pods accept no other.
 OPERATOR_COMMON_NAME = "genai-operator"
+# Of the certificate that a profile's collector shows: pods let it read profiles and nothing else.
+COLLECTOR_COMMON_NAME = "genai-collector"
+PATH_COLLECTOR_TLS = "/etc/genai/collector-tls"
+PATH_COLLECTOR_OUTPUT = "/output"

@@ -2,6 +2,7 @@
 
 OperatorError
 ├── InvalidModel         the resource cannot be reconciled until its author changes it
+├── InvalidProfile       the same of a GenAIProfile
 ├── ClusterError
 │   ├── ClusterUnavailable   the API server did not answer, or is overloaded: time heals it
 │   ├── ClusterRejected      the API server refused the request: a bug, a policy or missing rights
@@ -9,7 +10,7 @@ OperatorError
 │   └── ClusterNotFound      the object is not there
 └── PodError
     ├── PodUnreachable       the pod did not answer in time
-    └── PodRejected          the pod refused the options
+    └── PodRejected          the pod refused what it was told
 """
 
 
@@ -19,6 +20,14 @@ class OperatorError(Exception):
 
 class InvalidModel(OperatorError):
     """The GenAIModel cannot be reconciled. `reason` is a documented condition reason (docs/status.md)."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class InvalidProfile(OperatorError):
+    """The GenAIProfile cannot be acted on. `reason` is a documented condition reason (docs/profiles.md)."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -54,7 +63,12 @@ class ClusterNotFound(ClusterError):
 
 
 class PodError(OperatorError):
-    """Base of what a model pod's control service answers."""
+    """Base of what a model pod's control service answers. `code` is gRPC's name of it, `said` the pod's own words."""
+
+    def __init__(self, message: str, *, code: str = "", said: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.said = said or message
 
 
 class PodUnreachable(PodError):
@@ -62,4 +76,4 @@ class PodUnreachable(PodError):
 
 
 class PodRejected(PodError):
-    """The pod refused the options; final until they change."""
+    """The pod refused; final until what it is told changes."""

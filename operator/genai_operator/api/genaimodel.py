@@ -64,21 +64,22 @@ class GenAIModel(BaseModel):
             raise InvalidModel(INVALID_SPEC, NAME_EXPLANATION)
         try:
             # A round through plain dicts: kopf hands out read-only views.
-            spec = GenAIModelSpec.model_validate(_plain(body.get("spec") or {}))
+            spec = GenAIModelSpec.model_validate(plain(body.get("spec") or {}))
         except ValidationError as error:
-            raise InvalidModel(INVALID_SPEC, _explain(error)) from error
-        return cls(metadata=metadata, spec=spec, status=_plain(body.get("status") or {}))
+            raise InvalidModel(INVALID_SPEC, explain(error)) from error
+        return cls(metadata=metadata, spec=spec, status=plain(body.get("status") or {}))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value with plain dicts and lists at every depth."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """The problems as `spec.field: what is wrong`, without the values: they may be long or secret."""
     problems = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):

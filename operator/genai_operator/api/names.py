@@ -12,6 +12,11 @@ NAME_EXPLANATION = (
     "starting with a letter"
 )
 
+PROFILE_NAME_EXPLANATION = (
+    f"metadata.name becomes the name of a Job: at most {MAX_NAME_LENGTH} lower-case letters, digits and '-', "
+    "starting with a letter"
+)
+
 
 def usable_name(name: str) -> bool:
     """Whether children can be named after a model of that name."""
@@ -41,6 +46,15 @@ def disruption_budget_name(model: str) -> str:
 
 def control_tls_secret_name(model: str) -> str:
     return f"{model}-control-tls"
+
+
+def collector_name(profile: str) -> str:
+    """The Job that collects a profile's traces; what it adds still fits a Job's 63 characters."""
+    return f"{profile}-collector"
+
+
+def collector_tls_secret_name(profile: str) -> str:
+    return f"{profile}-collector-tls"
 
 
 def selector_labels(model: str) -> dict[str, str]:

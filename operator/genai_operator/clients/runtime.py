@@ -24,6 +24,7 @@ _FINAL = frozenset(
         grpc.StatusCode.OUT_OF_RANGE,
         grpc.StatusCode.UNIMPLEMENTED,
         grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.NOT_FOUND,
     }
 )
 _MESSAGE_LIMIT = 500
@@ -105,12 +106,12 @@ class RuntimeClient:
             PodUnreachable: no answer within the deadline.
         """
         request = control_pb2.SetRuntimeOptionsRequest(revision=revision, options=_options_message(options))
-        state = await self._call(pod, "SetRuntimeOptions", request, deadline_seconds)
+        state = await self.call(pod, "SetRuntimeOptions", request, deadline_seconds)
         return OptionsReply(revision=state.revision, unsupported=tuple(state.unsupported))
 
     async def get_model(self, pod: PodEndpoint, *, deadline_seconds: float) -> ModelReply:
         """What the pod serves. Raises as `set_options`."""
-        model = await self._call(pod, "GetModel", inference_pb2.GetModelRequest(), deadline_seconds)
+        model = await self.call(pod, "GetModel", inference_pb2.GetModelRequest(), deadline_seconds)
         return ModelReply(
             engine=model.engine,
             engine_reason=model.engine_reason,
@@ -137,7 +138,8 @@ class RuntimeClient:
         for pod in list(self._channels):
             await self.forget(pod)
 
-    async def _call(self, pod: PodEndpoint, method: str, request: Any, deadline_seconds: float) -> Any:
+    async def call(self, pod: PodEndpoint, method: str, request: Any, deadline_seconds: float) -> Any:
+        """The answer of one method of the control service. Raises as `set_options`."""
         channel = await self._channel(pod)
         make_stub: Any = control_pb2_grpc.ControlServiceStub  # generated code carries no types
         call = getattr(make_stub(channel), method)
@@ -145,11 +147,12 @@ class RuntimeClient:
             # wait_for_ready: a pod in its first second is retried inside the deadline instead of failing at once.
             return await call(request, timeout=deadline_seconds, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
-            text = f"{method} on pod {pod.address()}: {error.code().name} {(error.details() or '')[:_MESSAGE_LIMIT]}"
+            code, said = error.code().name, (error.details() or "")[:_MESSAGE_LIMIT]
+            text = f"{method} on pod {pod.address()}: {code} {said}"
             if error.code() in _FINAL:
-                raise PodRejected(text) from error
+                raise PodRejected(text, code=code, said=said) from error
             await self.forget(pod)
-            raise PodUnreachable(text) from error
+            raise PodUnreachable(text, code=code, said=said) from error
 
     async def _channel(self, pod: PodEndpoint) -> grpc.aio.Channel:
         identity = self._identity()
