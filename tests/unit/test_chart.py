@@ -111,20 +111,21 @@ def _objects(schema: Any) -> list[Manifest]:
     return [*found, schema] if isinstance(schema, dict) else found
 
 
-def test_the_crd_of_the_chart_is_the_generated_one() -> None:
-    generated = ROOT / "crds" / "genai-operator.io_genaimodels.yaml"
-    assert (CHART / "crds-source" / "genaimodels.yaml").read_bytes() == generated.read_bytes()
-    (rendered,) = of_kind(render(), "CustomResourceDefinition")
-    assert rendered["spec"] == yaml.safe_load(generated.read_text())["spec"]
+@pytest.mark.parametrize("plural", ["genaimodels", "genaiprofiles"])
+def test_the_crds_of_the_chart_are_the_generated_ones(plural: str) -> None:
+    generated = ROOT / "crds" / f"genai-operator.io_{plural}.yaml"
+    assert (CHART / "crds-source" / f"{plural}.yaml").read_bytes() == generated.read_bytes()
+    rendered = {each["spec"]["names"]["plural"]: each for each in of_kind(render(), "CustomResourceDefinition")}
+    assert rendered[plural]["spec"] == yaml.safe_load(generated.read_text())["spec"]
 
 
-def test_the_crd_outlives_the_release_unless_told_otherwise() -> None:
+def test_the_crds_outlive_the_release_unless_told_otherwise() -> None:
     policy = "helm.sh/resource-policy"
-    for kind in ("CustomResourceDefinition", "Secret"):
-        (kept,) = of_kind(render(), kind)
-        assert kept["metadata"]["annotations"][policy] == "keep"
-        (gone,) = of_kind(render("crds.keep=false"), kind)
-        assert policy not in gone["metadata"].get("annotations", {})
+    for kind, count in (("CustomResourceDefinition", 2), ("Secret", 1)):
+        kept = of_kind(render(), kind)
+        assert [each["metadata"]["annotations"][policy] for each in kept] == ["keep"] * count
+        gone = of_kind(render("crds.keep=false"), kind)
+        assert not [each for each in gone if policy in each["metadata"].get("annotations", {})]
     assert not of_kind(render("crds.enabled=false"), "CustomResourceDefinition")
 
 

@@ -81,8 +81,16 @@ capabilities:
   resources: [genaimodels]
   verbs: [get, list, watch]
 - apiGroups: [genai-operator.io]
-  resources: [genaimodels/status]
+  resources: [genaiprofiles]
+  # delete: of those whose ttlSecondsAfterFinished is over
+  verbs: [get, list, watch, delete]
+- apiGroups: [genai-operator.io]
+  resources: [genaimodels/status, genaiprofiles/status]
   verbs: [patch]
+# The job that collects a profile's traces into a claim or a bucket; its owner's deletion deletes it.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]

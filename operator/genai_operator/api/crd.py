@@ -1,7 +1,7 @@
-"""Prints the CustomResourceDefinition from the typed models: `python -m genai_operator.api.crd [--check]`.
+"""Prints the CustomResourceDefinitions from the typed models: `python -m genai_operator.api.crd [--check]`.
 
-Writes `crds/`, the chart's copy of it and the page of the fields in `docs/`; with `--check` it only says whether they
-are up to date. The fields are `spec.py`'s and `status_model.py`'s, how they become a schema is `schema.py`'s.
+Writes `crds/`, the chart's copies of it and the pages of the fields in `docs/`; with `--check` it only says whether
+they are up to date. Which kinds there are is `definitions.py`'s, how fields become a schema is `schema.py`'s.
 """
 
 import argparse
@@ -11,102 +11,98 @@ from typing import Any
 
 import yaml
 
-from genai_operator.api.names import MAX_NAME_LENGTH, NAME_EXPLANATION, NAME_PATTERN
+from genai_operator.api.definitions import ALL, Definition
+from genai_operator.api.names import MAX_NAME_LENGTH, NAME_PATTERN
 from genai_operator.api.reference import reference_page
 from genai_operator.api.schema import structural_schema
-from genai_operator.api.spec import GenAIModelSpec
-from genai_operator.api.status_model import GenAIModelStatus
-from genai_operator.constants import CATEGORY, GROUP, KIND, PLURAL, SHORT_NAME, SINGULAR, VERSION
+from genai_operator.constants import CATEGORY, GROUP, VERSION
 
 _ROOT = Path(__file__).resolve().parents[3]
-FILES = (
-    _ROOT / "crds" / f"{GROUP}_{PLURAL}.yaml",
-    _ROOT / "charts" / "genai-operator" / "crds-source" / f"{PLURAL}.yaml",
-)
-REFERENCE = _ROOT / "docs" / "genaimodel.md"
 _HEADER = "# Generated from operator/genai_operator/api by `python -m genai_operator.api.crd`; edit those models.\n"
 
 
-def custom_resource_definition() -> dict[str, Any]:
+def files(definition: Definition) -> tuple[Path, Path]:
+    """Where the document is kept: for people, and for the chart."""
+    return (
+        _ROOT / "crds" / f"{GROUP}_{definition.plural}.yaml",
+        _ROOT / "charts" / "genai-operator" / "crds-source" / f"{definition.plural}.yaml",
+    )
+
+
+FILES = tuple(files(each)[0] for each in ALL)
+
+
+def custom_resource_definition(definition: Definition) -> dict[str, Any]:
     """The whole document."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{definition.plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": SINGULAR,
-                "shortNames": [SHORT_NAME],
+                "kind": definition.kind,
+                "listKind": f"{definition.kind}List",
+                "plural": definition.plural,
+                "singular": definition.singular,
+                "shortNames": [definition.short_name],
                 "categories": [CATEGORY],
             },
-            "versions": [_version()],
+            "versions": [_version(definition)],
         },
     }
 
 
-def render() -> str:
+def render(definition: Definition) -> str:
     """The document as the files hold it."""
-    return _HEADER + yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=120, allow_unicode=True)
+    document = custom_resource_definition(definition)
+    return _HEADER + yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=True)
 
 
-def _version() -> dict[str, Any]:
+def _version(definition: Definition) -> dict[str, Any]:
+    subresources: dict[str, Any] = {"status": {}} | ({"scale": dict(definition.scale)} if definition.scale else {})
     return {
         "name": VERSION,
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": _object_schema()},
-        "subresources": {
-            "status": {},
-            "scale": {
-                "specReplicasPath": ".spec.replicas",
-                "statusReplicasPath": ".status.replicas",
-                "labelSelectorPath": ".status.selector",
-            },
-        },
-        "additionalPrinterColumns": _columns(),
+        "schema": {"openAPIV3Schema": _object_schema(definition)},
+        "subresources": subresources,
+        "additionalPrinterColumns": [dict(column) for column in definition.columns],
     }
 
 
-def _object_schema() -> dict[str, Any]:
+def _object_schema(definition: Definition) -> dict[str, Any]:
     return {
-        "description": "A model folder, served as a streaming gRPC endpoint by ONNX Runtime GenAI.",
+        "description": definition.description,
         "type": "object",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": structural_schema(GenAIModelSpec),
-            "status": structural_schema(GenAIModelStatus),
+            "spec": structural_schema(definition.spec),
+            "status": structural_schema(definition.status),
         },
         "x-kubernetes-validations": [
             {
                 "rule": f"self.metadata.name.size() <= {MAX_NAME_LENGTH} && "
                 f"self.metadata.name.matches('{NAME_PATTERN}')",
-                "message": NAME_EXPLANATION,
+                "message": definition.name_explanation,
             }
         ],
     }
 
 
-def _columns() -> list[dict[str, Any]]:
-    ready = '.status.conditions[?(@.type=="Ready")]'
-    return [
-        {"name": "Ready", "type": "string", "jsonPath": f"{ready}.status"},
-        {"name": "Reason", "type": "string", "jsonPath": f"{ready}.reason"},
-        {"name": "Replicas", "type": "integer", "jsonPath": ".status.readyReplicas"},
-        {"name": "Provider", "type": "string", "jsonPath": ".spec.provider"},
-        {"name": "Tok/s", "type": "number", "jsonPath": ".status.performance.tokensPerSecond"},
-        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-        {"name": "URI", "type": "string", "jsonPath": ".spec.model.uri", "priority": 1},
-        {"name": "Engine", "type": "string", "jsonPath": ".status.effective.engine", "priority": 1},
-        {"name": "Endpoint", "type": "string", "jsonPath": ".status.endpoints.grpc", "priority": 1},
-    ]
+def _texts() -> dict[Path, str]:
+    """What every generated file shall hold."""
+    found: dict[Path, str] = {}
+    for definition in ALL:
+        found |= dict.fromkeys(files(definition), render(definition))
+        found[_ROOT / "docs" / definition.page] = reference_page(
+            definition.kind, definition.introduction, structural_schema(definition.spec)
+        )
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,8 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is out of date")
     check = parser.parse_args(arguments).check
     stale = 0
-    texts = {**dict.fromkeys(FILES, render()), REFERENCE: reference_page(structural_schema(GenAIModelSpec))}
-    for file, text in texts.items():
+    for file, text in _texts().items():
         if file.is_file() and file.read_text(encoding="utf-8") == text:
             continue
         stale = 1

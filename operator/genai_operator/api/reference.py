@@ -1,4 +1,4 @@
-"""The page docs/genaimodel.md: every field of a spec as the API server knows it. Written by `api.crd`.
+"""The pages docs/genaimodel.md and genaiprofile.md: every field of a spec as the API server knows it.
 
 Bounds, defaults and words are the schema's; nothing is said here that is not there.
 """
@@ -9,25 +9,23 @@ from typing import Any
 from genai_operator.api.schema import Schema
 
 _HEAD = """\
-# GenAIModel: the fields of `spec`
+# {kind}: the fields of `spec`
 
 <!-- Generated from operator/genai_operator/api by `python -m genai_operator.api.crd`; edit those models. -->
 
-Only `model.uri` must be said. The API server refuses what breaks a bound or a rule, and says which; an object that was
-stored before a rule existed gets `Accepted=False`, reason `InvalidSpec`. What was chosen for what is left open is in
-[status](status.md).
-
+{introduction}
 | field | may be | default | meaning |
 |---|---|---|---|
 """
 _RULES = "\n## Rules between fields\n\n"
 
 
-def reference_page(spec: Schema) -> str:
-    """The page for the structural schema of a spec."""
+def reference_page(kind: str, introduction: str, spec: Schema) -> str:
+    """The page for the structural schema of a kind's spec; `introduction` is what its reader must know first."""
     rows = [_row(path, schema) for path, schema in _fields(spec, "")]
     rules = [f"- {message}" for message in _rules(spec)]
-    return _HEAD + "\n".join(rows) + "\n" + _RULES + "\n".join(rules) + "\n"
+    head = _HEAD.format(kind=kind, introduction=introduction)
+    return head + "\n".join(rows) + "\n" + _RULES + "\n".join(rules) + "\n"
 
 
 def _fields(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
