@@ -87,7 +87,7 @@ class Row:
         self.appended += len(chunk)
         if self.appended < len(prompt):
             return None
-        generator.generate_next_token()  # no run: it chooses from the prompt's logits
+        windows.sampling(generator.generate_next_token)  # no run: it chooses from the prompt's logits
         return generator.next_token()
 
     def chunk_length(self) -> int:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -16,15 +17,17 @@ from genai_runtime.generation import WindowProgress
 from genai_runtime.profiling.window import OpenWindow
 
 _PROGRESS_SECONDS = 0.25
+T = TypeVar("T")
 _log = structlog.get_logger("genai_runtime.engine")
 
 
 class Windows:
     """Used by the engine's thread only."""
 
-    def __init__(self, folder: Path) -> None:
-        """Windows' folders are made in `folder`."""
+    def __init__(self, folder: Path, kv_tokens: Callable[[], int] = lambda: -1) -> None:
+        """Windows' folders are made in `folder`. `kv_tokens` is asked at every captured run."""
         self._folder = folder
+        self._kv_tokens = kv_tokens
         self._open: OpenWindow | None = None
         self._events: list[WindowProgress] = []
         self._told = 0.0
@@ -50,8 +53,14 @@ class Windows:
             self._open = None
 
     @contextmanager
-    def run(self, kind: str, requests: Callable[[], dict[str, int]], profile: Callable[[str], None]) -> Iterator[None]:
-        """Around one run of `requests` (see `profiling.manifest.Run`).
+    def run(
+        self,
+        kind: str,
+        requests: Callable[[], dict[str, int]],
+        profile: Callable[[str], None],
+        cached: Callable[[], dict[str, int]] = dict,
+    ) -> Iterator[None]:
+        """Around one run of `requests`, who had so many tokens `cached` (see `profiling.manifest.Run`).
 
         If it is captured, `profile` is told the path prefix before the run, and "0" after it. A run whose profiling
         cannot begin happens all the same, and counts as dropped.
@@ -68,7 +77,17 @@ class Windows:
             interrupted = False
         finally:
             profile("0")
-            self._open.after_run(interrupted=interrupted)
+            self._open.after_run(interrupted=interrupted, cached=cached(), kv_tokens=self._kv_tokens())
+
+    def sampling(self, choose: Callable[[], T]) -> T:
+        """Do `choose`, which chooses tokens from the last run's results; timed if that run was captured."""
+        if self._open is None or not self._open.captured:
+            return choose()
+        began = time.monotonic_ns()
+        try:
+            return choose()
+        finally:
+            self._open.sampled(began, time.monotonic_ns())
 
     def due(self) -> bool:
         """Whether `events` has something to say: also when the window's time is up while nothing runs."""

@@ -3,6 +3,7 @@
     {"opened_unix_ns": .., "opened_ns": ..}                                  first line; `*_ns` are time.monotonic_ns
     {"run": 3, "kind": "decode", "requests": {"..": 2, "..": 17}, "start_ns": .., "end_ns": .., "interrupted": false,
      "files": [{"name": "..", "bytes": .., "start_ns": ..}]}                 a run that was kept
+    {"sampled": 3, "start_ns": .., "end_ns": ..}                             when the tokens of run 3 were chosen
     {"run": 4, .., "files": [], "dropped": "why"}                            a run that was lost
     {"closed": "max_runs"}                                                   last line, absent if the process died
 
@@ -11,7 +12,7 @@ Lines that cannot be read (the last one, of a process that was killed) are skipp
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,7 +32,11 @@ class RawFile:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the model. `requests`: by id, of a prefill how many tokens, of a decode which one it makes, from 1."""
+    """One run of the model. `requests`: by id, of a prefill how many tokens, of a decode which one it makes, from 1.
+
+    `cached`: by id, how many tokens of the prompt came from the prefix cache. `kv_tokens`: positions of the KV cache in
+    use, -1 where the engine does not count them. `sampled`: when the tokens were chosen from its results (begin, end).
+    """
 
     run: int
     kind: str
@@ -41,6 +46,9 @@ class Run:
     interrupted: bool = False
     files: tuple[RawFile, ...] = ()
     dropped: str = ""
+    cached: dict[str, int] = field(default_factory=dict)
+    kv_tokens: int = -1
+    sampled: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
@@ -63,6 +71,11 @@ def write_run(file: TextIO, run: Run) -> None:
     _write(file, asdict(run))
 
 
+def write_sampled(file: TextIO, run: int, start_ns: int, end_ns: int) -> None:
+    """Write when the tokens of that run, the last one written, were chosen."""
+    _write(file, {"sampled": run, "start_ns": start_ns, "end_ns": end_ns})
+
+
 def write_closing(file: TextIO, reason: str) -> None:
     """Write the last line."""
     _write(file, {"closed": reason})
@@ -76,6 +89,8 @@ def read_manifest(folder: Path) -> Manifest:
             run = _run(line)
             if run is not None:
                 manifest.runs.append(run)
+        elif "sampled" in line:
+            _add_sampled(manifest.runs, line)
         elif "closed" in line:
             manifest.close_reason = str(line["closed"])
         elif isinstance(line.get("opened_ns"), int) and isinstance(line.get("opened_unix_ns"), int):
@@ -96,6 +111,13 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(line, dict):
                 yield line
+
+
+def _add_sampled(runs: list[Run], line: dict[str, Any]) -> None:
+    start, end = line.get("start_ns"), line.get("end_ns")
+    if runs and runs[-1].run == line["sampled"] and isinstance(start, int) and isinstance(end, int):
+        earlier = runs[-1].sampled
+        runs[-1] = replace(runs[-1], sampled=(earlier[0] if earlier else start, end))
 
 
 def _run(line: dict[str, Any]) -> Run | None:

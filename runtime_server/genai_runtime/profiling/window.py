@@ -8,6 +8,7 @@ nothing when it cannot write, so every run is checked. Files of one prefix in th
 so every run has its own.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -28,6 +29,7 @@ from genai_runtime.profiling.manifest import (
     write_closing,
     write_opening,
     write_run,
+    write_sampled,
 )
 from genai_runtime.profiling.store import RAW_SUFFIX, free_bytes
 
@@ -60,6 +62,7 @@ class OpenWindow:
         self._folder = (folder / f"{window.window_id}{RAW_SUFFIX}").absolute()
         self._running = self._folder / RUNNING
         self._current: tuple[str, dict[str, int], int, int] | None = None
+        self.captured = 0  # the run that has just been kept; 0 since the next one began
         self._started = 0  # runs that were given a prefix
         self._runs = 0
         self._bytes = 0
@@ -74,14 +77,20 @@ class OpenWindow:
 
         `kind` is "prefill" or "decode"; what is told of each request is said at `Run`.
         """
+        self.captured = 0
         if self._closed is not None or self.cap_reached() is not None:
             return None
         self._started += 1
         self._current = (kind, dict(requests), time.monotonic_ns(), time.time_ns())
         return str(self._running / self._prefix())
 
-    def after_run(self, *, interrupted: bool = False) -> None:
-        """Account for the run that `before_run` gave a prefix to; without one nothing is done."""
+    def after_run(
+        self, *, interrupted: bool = False, cached: Mapping[str, int] | None = None, kv_tokens: int = -1
+    ) -> None:
+        """Account for the run that `before_run` gave a prefix to; without one nothing is done.
+
+        `cached` and `kv_tokens` are said at `Run`.
+        """
         if self._current is None:
             return
         kind, requests, start_ns, start_unix_ns = self._current
@@ -97,8 +106,15 @@ class OpenWindow:
             if interrupted and not problem:
                 return
             problem = problem or "ONNX Runtime wrote no file (is the volume full or not writable?)"
-        run = Run(self._started, kind, requests, start_ns, end_ns, interrupted, files, problem)
+        known = dict(cached or {})
+        run = Run(self._started, kind, requests, start_ns, end_ns, interrupted, files, problem, known, kv_tokens)
         self._account(run)
+
+    def sampled(self, start_ns: int, end_ns: int) -> None:
+        """Note when tokens were chosen from the results of the run that was `captured`; without one nothing is done."""
+        if self.captured and self._closed is None:
+            with contextlib.suppress(OSError):  # the run itself is in the list
+                write_sampled(self._manifest, self.captured, start_ns, end_ns)
 
     def cap_reached(self) -> str | None:
         """Return which cap ends the window now ("max_runs", "max_bytes", "max_seconds"), or None."""
@@ -182,6 +198,7 @@ class OpenWindow:
             self._last_drop = run.dropped
             return
         self._runs += 1
+        self.captured = run.run
         self._requests.update(run.requests)
 
     def _volume_full(self) -> bool:
