@@ -292,7 +292,8 @@ async def test_get_model_tells_what_is_served(tmp_path: Path) -> None:
         assert (model.engine, model.provider, model.intra_op_threads) == ("scripted", "cpu", 1)
         assert (model.max_sequence_length, model.max_concurrent_requests) == (200, 2)
         assert model.warmup_time_to_first_token_seconds > 0
-        assert [stream.request.max_tokens for stream in front.engine.streams.values()] == [4, 4]
+        asked = {name: stream.request.max_tokens for name, stream in front.engine.streams.items()}
+        assert asked == {"warmup-0": 4, "warmup-1": 4, "warmup-timed": 2}
 
 
 async def health(front: Front, service: str) -> int:

@@ -41,7 +41,7 @@ class HelloServer:
 async def hello_server(tmp_path: Path, *, rows: int = 16, **changes: Any) -> AsyncIterator[HelloServer]:
     """Up and warm; ends with the block. `changes` are settings."""
     settings = settings_for(tmp_path, **{"max_concurrent_requests": rows, "max_queue_length": 64, **changes})
-    engine = EngineProcess(hello_spec(settings.profile_dir, max_concurrent=rows))
+    engine = EngineProcess(hello_spec(settings.profile_dir, max_concurrent=rows), settings.engine)
     registry = ProfileRegistry(settings.profile_dir, engine)
     server = RuntimeServer(settings, HELLO_MODEL, "hello", engine, registry)
     task = asyncio.create_task(server.run())

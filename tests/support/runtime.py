@@ -17,6 +17,7 @@ from genai_runtime.front.ports import WantedWindow
 from genai_runtime.front.server import RuntimeServer
 from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens
 from genai_runtime.profiling.record import Profile, ProfileState
+from genai_runtime.profiling.summary import OperatorTime
 from genai_runtime.settings import Settings
 from support.tiny_tokenizer import write_folder
 
@@ -103,6 +104,12 @@ class ScriptedEngine:
         self.calls.append("resume")
         self._halted = False
 
+    def set_log_level(self, level: str) -> None:
+        self.calls.append(f"log {level}")
+
+    def set_arena_shrinkage(self, on: bool) -> None:
+        self.calls.append(f"arena {on:d}")
+
     async def stop(self) -> None:
         self.calls.append("stop")
 
@@ -157,6 +164,10 @@ class RecordedProfiles:
         if not path.exists():
             raise ProfileNotFound(f"no complete profile {profile_id!r}")
         return path
+
+    async def operators(self, work: Callable[[], Awaitable[None]], most_runs: int) -> tuple[OperatorTime, ...]:
+        await work()
+        return (OperatorTime("MatMul", "CPUExecutionProvider", 10.0),)
 
     async def start(self) -> None:
         self.calls.append("start")

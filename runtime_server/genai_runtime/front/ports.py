@@ -3,7 +3,7 @@
 Implemented by `engine.process` and `profiles`, and by stand-ins in tests. No behaviour here.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +11,7 @@ from typing import Protocol
 from genai_runtime.engine.protocol import EngineStats, ModelInfo
 from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens
 from genai_runtime.profiling.record import Profile
+from genai_runtime.profiling.summary import OperatorTime
 
 
 class EngineStream(Protocol):
@@ -64,6 +65,14 @@ class EngineLink(Protocol):
         """Take requests again."""
         ...
 
+    def set_log_level(self, level: str) -> None:
+        """The engine process's own lines: debug, info, warning or error. Holds over restarts of the process."""
+        ...
+
+    def set_arena_shrinkage(self, on: bool) -> None:
+        """Whether a prompt's runs give the arena's unused memory back. Holds over restarts of the process."""
+        ...
+
     async def stop(self) -> None:
         """End the process."""
         ...
@@ -77,6 +86,24 @@ class WantedWindow:
     max_runs: int = 0
     max_bytes: int = 0
     max_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WantedRecorder:
+    """Objectives that open a window when they were missed for `for_seconds`; 0 seconds: no such objective."""
+
+    inter_token_p99_seconds: float = 0.0
+    time_to_first_token_p99_seconds: float = 0.0
+    for_seconds: float = 0.0
+    max_per_hour: int = 0  # windows; 0: the recorder's own
+
+
+class FlightRecorderPort(Protocol):
+    """Opens windows by itself, and says in the window's profile what was missed."""
+
+    def configure(self, wanted: WantedRecorder | None) -> None:
+        """Watch for this from now on; None: for nothing. Raises `InvalidRequest`; the old objectives hold then."""
+        ...
 
 
 class Profiles(Protocol):
@@ -104,6 +131,13 @@ class Profiles(Protocol):
 
     def trace_path(self, profile_id: str) -> Path:
         """The merged trace; an empty id is the newest complete one. Raises `ProfileNotFound`."""
+        ...
+
+    async def operators(self, work: Callable[[], Awaitable[None]], most_runs: int) -> tuple[OperatorTime, ...]:
+        """What operators take a run while `work` runs, of `most_runs` runs at most; no profile comes of it.
+
+        Raises `NotServing` while a window is open, `EngineFailure` when nothing could be timed, and what `work` raises.
+        """
         ...
 
     async def settle(self) -> None:

@@ -9,7 +9,7 @@ import dataclasses
 import socket
 import time
 from builtins import list as List  # noqa: N812 - a method here is called list, as in the port
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -18,16 +18,19 @@ import structlog
 
 from genai_runtime.engine.protocol import Window
 from genai_runtime.errors import InvalidRequest, NotServing, ProfileNotFound
+from genai_runtime.front.own_windows import OwnWindows
 from genai_runtime.front.ports import WantedWindow
 from genai_runtime.front.profile_limits import ProfileLimits
 from genai_runtime.front.trace_merging import MergedTrace, MergeFailed, merge_trace
 from genai_runtime.generation import WindowProgress
 from genai_runtime.profiling.record import LABEL, Profile, ProfileState
 from genai_runtime.profiling.store import ProfileStore
+from genai_runtime.profiling.summary import OperatorTime
 
 # The engine closes windows by itself; this long after the cap it is told to, should it sit idle.
 _GRACE_SECONDS = 1.0
 _ROOM_SECONDS = 5.0
+_OWN_WINDOW_RETRY = 1.0
 _ENDED = (ProfileState.COMPLETE, ProfileState.FAILED)
 _log = structlog.get_logger("genai_runtime.profiles")
 
@@ -64,6 +67,8 @@ class ProfileRegistry:
     ) -> None:
         self._store = ProfileStore(folder)
         self._engine = engine
+        self._own_windows = OwnWindows(folder, engine)
+        self._own_window_open = False
         self._process_name = process_name or socket.gethostname()  # in a pod: its name
         self._limits = limits or ProfileLimits()
         self._profiles: dict[str, Profile] = {}  # oldest first
@@ -80,6 +85,7 @@ class ProfileRegistry:
         """Read what earlier processes of this pod left and merge what they had captured. Never fails: it is logged."""
         try:
             await asyncio.to_thread(self._store.folder.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(self._own_windows.clear)
             found = await asyncio.to_thread(self._store.load)
         except OSError as error:
             _log.error("profiles cannot be kept", folder=str(self._store.folder), error=str(error))
@@ -105,11 +111,13 @@ class ProfileRegistry:
         """Open a window; an open one is closed first ("replaced").
 
         Raises `InvalidRequest` for a label or a cap beyond the server's, `EngineFailure` without an engine,
-        `NotServing` while the volume is still full of windows that are being merged.
+        `NotServing` while the volume is still full of windows that are being merged, or the server times its operators.
         """
         if not LABEL.fullmatch(wanted.label):
             raise InvalidRequest("options.profiling.label", "must be 1 to 40 of a-z, 0-9 and '-'")
         self._need_room()
+        if self._own_window_open:
+            raise NotServing("the server is timing its own operators; try again", _OWN_WINDOW_RETRY)
         window = self._limits.window(self._new_id(wanted.label), wanted)
         self._closing.update(profile.id for profile in self._open_ones())
         self._engine.open_window(window)
@@ -128,6 +136,19 @@ class ProfileRegistry:
         if waiting:
             self._closing.update(waiting)
             self._engine.close_window(reason)
+
+    async def operators(self, work: Callable[[], Awaitable[None]], most_runs: int) -> tuple[OperatorTime, ...]:
+        """What operators take a run while `work` runs, in a window of the server's own that becomes no profile.
+
+        Raises `NotServing` while a window is open, `EngineFailure` when nothing could be timed, and what `work` raises.
+        """
+        if self._own_window_open or self._open_ones():
+            raise NotServing("a profiling window is open; try again when it has closed", _ROOM_SECONDS)
+        self._own_window_open = True
+        try:
+            return await self._own_windows.operators(work, most_runs)
+        finally:
+            self._own_window_open = False
 
     def on_progress(self, progress: WindowProgress) -> None:
         """Take the engine's word about a window; the last word starts the merge."""

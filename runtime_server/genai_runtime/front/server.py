@@ -35,7 +35,7 @@ from genai_runtime.front.state import ServingState, StateHolder
 from genai_runtime.front.tls import CertificateFiles, grpc_credentials
 from genai_runtime.front.tokenizer import TextTokenizer
 from genai_runtime.front.tracing import make_tracing
-from genai_runtime.front.warmup import WarmupResult, warm_up
+from genai_runtime.front.warmup import WarmupResult, timed, warm_up
 from genai_runtime.generation import FinishReason
 from genai_runtime.settings import Settings
 
@@ -144,7 +144,10 @@ class RuntimeServer:
             try:
                 async with asyncio.timeout(_ENGINE_RETURN_SECONDS):
                     await self._engine_up.wait()
-                return await warm_up(self._service, self.metrics, settings.warmup_prompts, settings.warmup_max_tokens)
+                result = await warm_up(self._service, self.metrics, settings.warmup_prompts, settings.warmup_max_tokens)
+                if not settings.warmup_prompts:
+                    return result
+                return await timed(self._service, self.metrics, self._profiles, result)
             except (EngineFailure, TimeoutError) as error:
                 _log.warning("warm-up failed", attempt=attempt, reason=str(error) or "the engine did not come back")
         raise EngineFailure(f"the model was loaded but {_WARMUP_ATTEMPTS} warm-ups failed; the log above says how")

@@ -39,6 +39,10 @@ class ModelCard:
             max_concurrent_requests=self._max_concurrent,
             warmup_tokens_per_second=self.warmup.tokens_per_second,
             warmup_time_to_first_token_seconds=self.warmup.first_token_seconds,
+            placement=[
+                pb.ProviderShare(provider=each.provider, share=each.share, operators=each.operators)
+                for each in self.warmup.placement
+            ],
         )
         if self._service.model is None:
             return answer
