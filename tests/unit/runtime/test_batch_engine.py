@@ -163,7 +163,7 @@ def _failing(monkeypatch: pytest.MonkeyPatch, bad: int) -> None:
     """Runs with the token `bad` fail, as they would for want of memory."""
     decode, prefill = Graph.decode, Graph.prefill
 
-    def failing_decode(graph: Graph, n: int, lengths: Ids, run_options: RunOptions, first: int = 0) -> Logits:
+    def failing_decode(graph: Graph, n: int, lengths: list[int], run_options: RunOptions, first: int = 0) -> Logits:
         if bad in graph.ids[first : first + n]:
             raise OrtError(6, "no memory")
         return decode(graph, n, lengths, run_options, first)

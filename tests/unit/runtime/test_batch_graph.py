@@ -10,7 +10,7 @@ import pytest
 
 from genai_runtime.engine import ort
 from genai_runtime.engine.batch import graph as graph_module
-from genai_runtime.engine.batch.graph import Graph, Ids, Logits
+from genai_runtime.engine.batch.graph import Graph, Logits
 from genai_runtime.engine.single import SingleEngine
 from genai_runtime.errors import ModelUnusable
 from genai_runtime.generation import FinishReason
@@ -63,9 +63,9 @@ def fill(graph: Graph, row: int, ids: list[int], chunk: int = MAX_LENGTH) -> Non
         graph.prefill(row, np.array(ids[past : past + chunk]), past)
 
 
-def lengths_of(graph: Graph, lengths: list[int]) -> Ids:
+def lengths_of(graph: Graph, lengths: list[int]) -> list[int]:
     """As `decode` takes them."""
-    return np.array(lengths + [0] * (graph.rows - len(lengths)), np.int64)
+    return lengths + [0] * (graph.rows - len(lengths))
 
 
 def alone(graph: Graph, prompt: list[int], steps: int, chunk: int = MAX_LENGTH) -> list[Logits]:

@@ -37,7 +37,7 @@ def _verify_one_by_one(
     rows = []
     for number, token in enumerate(ids):
         graph.ids[row] = token
-        lengths = np.full(graph.rows, past + number, np.int64)
+        lengths = [past + number] * graph.rows
         rows.append(graph.decode(1, lengths, run_options, row)[0].copy())
     return np.stack(rows)
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,9 +56,9 @@ def test_growth_is_counted_in_blocks() -> None:
     memory.hold(0, 64)
     memory.hold(1, 65)
     assert memory.used == 64 + 128
-    lengths = np.array([63, 127])
+    lengths = [63, 127]
     assert memory.growth(lengths) == 0
-    lengths += 1
+    lengths = [64, 128]
     assert memory.growth(lengths) == 128
     memory.grow(lengths)
     assert memory.used == 128 + 192

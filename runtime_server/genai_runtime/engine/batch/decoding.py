@@ -66,6 +66,7 @@ class Decoding:
                 lambda: {each.request_id: each.next_number for each in sequences},
                 lambda: any(each.stop is None for each in sequences),
                 lambda options: self._graph.decode(group.count, lengths, options, first),
+                lambda: {each.request_id: each.cached for each in sequences},
             )
         except Terminated:  # nothing has changed, and the run is done again in the next step
             return
@@ -73,16 +74,20 @@ class Decoding:
             self._failed(group, error, tokens, endings)
             return
         seconds = time.perf_counter() - began
-        lengths[first:stop] += 1
-        for sequence in sequences:
+        fresh = []
+        for row, sequence in enumerate(sequences, first):
+            lengths[row] += 1
             sequence.decode_seconds += seconds
-        if any(sequence.to_repeat for sequence in sequences):
-            fresh = [number for number, sequence in enumerate(sequences) if not self._repeat(first + number, sequence)]
-            logits = logits[fresh]
-        else:
-            fresh = list(range(group.count))
-        for number, choice in zip(fresh, _choices(logits, [sequences[each] for each in fresh]), strict=True):
-            self._take(first + number, sequences[number], choice, tokens, endings)
+            if sequence.to_repeat:
+                self._repeat(row, sequence)
+            else:
+                fresh.append(row)
+        if len(fresh) < group.count:
+            logits = logits[[row - first for row in fresh]]
+            sequences = [self._rows.slots.items[row] for row in fresh]
+        choices = self._runs.sampling(lambda: _choices(logits, sequences))
+        for row, sequence, choice in zip(fresh, sequences, choices, strict=True):
+            self._take(row, sequence, choice, tokens, endings)
 
     def _failed(self, group: Group, error: ort.OrtError, tokens: list[Tokens], endings: list[Ending]) -> None:
         """A run that fails for several rows is done for each alone, so that one bad row ends alone."""
@@ -94,13 +99,10 @@ class Decoding:
         for row in range(group.first, group.first + group.count):
             self._decode(Group(row, 1, group.key), tokens, endings)
 
-    def _repeat(self, row: int, sequence: Sequence) -> bool:
-        """Whether the row has decoded a token of an output that it had already before it was put off."""
-        if not sequence.to_repeat:
-            return False
+    def _repeat(self, row: int, sequence: Sequence) -> None:
+        """The row has decoded a token of an output that it had already before it was put off."""
         self._graph.ids[row] = sequence.output[-sequence.to_repeat]
         sequence.to_repeat -= 1
-        return True
 
     def _take(self, row: int, sequence: Sequence, choice: Choice, tokens: list[Tokens], endings: list[Ending]) -> bool:
         """Give a token out, or end the request; whether it goes on."""
@@ -129,7 +131,7 @@ class Decoding:
 
     def _guess(self, tokens: list[Tokens], endings: list[Ending]) -> bool:
         """Decode several tokens of the only row in one run, if there is a guess at them; whether that was done."""
-        sequence, length = self._rows.slots.items[0], int(self._rows.lengths[0])
+        sequence, length = self._rows.slots.items[0], self._rows.lengths[0]
         if sequence.to_repeat:
             return False
         if sequence.drafts is None:
@@ -147,6 +149,7 @@ class Decoding:
                 lambda: {sequence.request_id: sequence.next_number},
                 lambda: sequence.stop is None,
                 lambda options: self._graph.verify(0, ids, length, options),
+                lambda: {sequence.request_id: sequence.cached},
             )
         except Terminated:
             return True
@@ -154,7 +157,7 @@ class Decoding:
             self._failed(Group(0, 1, sequence.request.adapter), error, tokens, endings)
             return True
         sequence.decode_seconds += time.perf_counter() - began
-        self._keep(sequence, guess, logits, tokens, endings)
+        self._runs.sampling(lambda: self._keep(sequence, guess, logits, tokens, endings))
         return True
 
     def _keep(

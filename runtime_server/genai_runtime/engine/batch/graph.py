@@ -10,7 +10,7 @@ the same bits alone and in any batch, and however its prompt was cut into chunks
 Decoding rounds differently from prefilling the same positions, and so does `verify`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genai_runtime.engine import ort
+from genai_runtime.engine.batch.decode_inputs import DecodeInputs
 from genai_runtime.engine.batch.fit import ATTENTION, DoesNotFit, GraphLayout, layout_of
 from genai_runtime.engine.batch.kv_memory import give_back, lazy_zeros
 from genai_runtime.engine.batch.rounding import Rounding
@@ -29,7 +30,6 @@ from genai_runtime.models.onnx_positions import POSITIONS_INPUT, with_positions_
 
 # A file with its weights inside is not copied just to be faster.
 _MAX_EDITED_BYTES = 64 * 1024 * 1024
-_MASK_STEP = 64  # widths of decode masks are multiples: few different shapes for ONNX Runtime to plan memory for
 _LEVELS = {
     "disabled": ort.GraphLevel.DISABLED,
     "basic": ort.GraphLevel.BASIC,
@@ -58,6 +58,15 @@ class KvBlock:
         return int(self.tensors[0].shape[1])
 
 
+@dataclass(slots=True)
+class _Decode:
+    """A prepared decode run of some rows, and the width of the mask that it has."""
+
+    call: ort.Call
+    logits: NDArray[Any]
+    width: int = 1
+
+
 class Graph:
     """See the module's docstring. One thread at a time; `RunOptions.terminate` may come from any.
 
@@ -77,15 +86,13 @@ class Graph:
             for each in layout.cache
         ]
         self.kv_bytes_per_token = sum(each[0, :, 0].nbytes for each in self._cache)
-        self._positions: Ids = np.zeros(rows, np.int64)
+        self._inputs = DecodeInputs(rows, max_length)
         self._widths: Ids = np.arange(max_length)
-        self._mask: Ids = np.zeros(rows * max_length, np.int64)
         self._chunk_ids: Ids = np.zeros(max_length, np.int64)
         self._ones: Ids = np.ones(max_length, np.int64)
         self._logits = np.zeros((rows, layout.vocabulary_size), _dtype(layout.logits_type))
         self._last: Ids = np.full(1, -1)
-        self._decodes: dict[tuple[int, int], ort.Call] = {}
-        self._mask_widths: dict[tuple[int, int], int] = {}
+        self._decodes: dict[tuple[int, int], _Decode] = {}
         self._prefills: dict[int, ort.Call] = {}
         self._verifies: dict[int, ort.Call] = {}
         self._verified = np.zeros((0, layout.vocabulary_size), self._logits.dtype)
@@ -131,23 +138,21 @@ class Graph:
             self.close()
             raise ModelUnusable("ModelInvalid", f"the adapter {name!r} does not fit the model: {error}") from None
 
-    def decode(self, n: int, lengths: Ids, run_options: ort.RunOptions | None = None, first: int = 0) -> Logits:
+    def decode(
+        self, n: int, lengths: Sequence[int], run_options: ort.RunOptions | None = None, first: int = 0
+    ) -> Logits:
         """One position for each of rows first..first+n-1: row i has lengths[i] < max_length ones, and `ids[i]` follows.
 
         The result [n, vocabulary_size] is a view, valid until the next run. Raises `OrtError`: then positions from
         lengths[i] on hold anything, all before are as they were, and the run can be repeated.
         """
-        lengths = lengths[first : first + n]
-        width = min(-(-(int(lengths.max()) + 1) // _MASK_STEP) * _MASK_STEP, self.max_length)
-        call = self._decodes.get((first, n)) or self._prepare_decode(first, n)
-        mask = self._mask[: n * width].reshape(n, width)
-        np.less_equal(self._widths[:width], lengths[:, None], out=mask, casting="unsafe")
-        if self._mask_widths.get((first, n)) != width:
-            call.feed(self._layout.attention_mask, ort.Value(self._mask, (n, width)))
-            self._mask_widths[first, n] = width
-        self._positions[:n] = lengths
-        call(run_options)
-        return self._logits[:n].astype(np.float32, copy=False)
+        decode = self._decodes.get((first, n)) or self._prepare_decode(first, n)
+        width = self._inputs.write(lengths[first : first + n])
+        if decode.width != width:
+            decode.call.feed(self._layout.attention_mask, ort.Value(self._inputs.mask, (n, width)))
+            decode.width = width
+        decode.call(run_options)
+        return decode.logits if decode.logits.dtype == np.float32 else decode.logits.astype(np.float32)
 
     def prefill(self, row: int, ids: Ids, past: int, run_options: ort.RunOptions | None = None) -> None:
         """Put `ids` at the positions from `past` on of a row, after those before. Raises `OrtError` as `decode` does.
@@ -220,15 +225,16 @@ class Graph:
             call.feed(layout.position_ids, ort.Value(self._widths, (1, count), past * self._widths.itemsize))
         return count
 
-    def _prepare_decode(self, first: int, n: int) -> ort.Call:
+    def _prepare_decode(self, first: int, n: int) -> "_Decode":
         layout = self._layout
         feeds = {
             layout.input_ids: ort.Value(self.ids, (n, 1), first * self.ids.itemsize),
-            layout.attention_mask: ort.Value(self._mask, (n, 1)),
+            layout.attention_mask: ort.Value(self._inputs.mask, (n, 1)),
         }
         if layout.position_ids:
-            feeds[layout.position_ids] = ort.Value(self._positions, (n, 1))
-        return self._decodes.setdefault((first, n), self._call(first, n, feeds, with_logits=True))
+            feeds[layout.position_ids] = ort.Value(self._inputs.positions, (n, 1))
+        call = self._call(first, n, feeds, with_logits=True)
+        return self._decodes.setdefault((first, n), _Decode(call, self._logits[:n]))
 
     def _prepare_row(self, calls: dict[int, ort.Call], row: int, *, with_logits: bool) -> ort.Call:
         """For runs that feed and fetch the rest anew each time."""

@@ -88,7 +88,7 @@ def _resident_with_scratch(graph: Graph, chunk: int) -> int:
     Lengths beyond `_LONGEST_WARM_UP` are not run, for that would take minutes; what a run takes grows with them.
     """
     length = min(graph.max_length, _LONGEST_WARM_UP)
-    lengths = np.zeros(graph.rows, np.int64)
+    lengths = [0] * graph.rows
     graph.ids[:] = 0
     ids = np.zeros(min(chunk + 1, length - 1), np.int64)
     graph.prefill(0, ids, 0)
@@ -128,6 +128,7 @@ def _info(spec: EngineSpec, inspected: InspectedModel, graph: Graph, rows: Rows,
         intra_op_threads=spec.intra_op_threads,
         onnxruntime_version=genai_capi.onnxruntime_version(),
         onnxruntime_genai_version=genai_capi.genai_version(),
+        unsupported_options=[] if spec.memory_arena is not False else ["arena-shrinkage"],
         features=sorted(FEATURES - absent),
         adapters=sorted(spec.adapters),
         kv_bytes_per_token=graph.kv_bytes_per_token,

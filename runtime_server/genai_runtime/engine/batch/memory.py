@@ -6,10 +6,8 @@ ever written in it until those pages are given back.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from genai_runtime.engine.batch.slots import Move
 from genai_runtime.errors import ModelUnusable
@@ -20,8 +18,6 @@ FRONT_BYTES = 192 * 1024 * 1024
 _SLACK = 0.05
 _DEFAULT_PREFIX_SHARE = 0.25
 _STATUS = Path("/proc/self/status")
-
-Positions = npt.NDArray[np.int64]
 
 
 def resident_bytes(status: Path = _STATUS) -> int:
@@ -76,13 +72,14 @@ class KvMemory:
                 f"a KV cache of {budget_bytes} bytes does not hold {BLOCK_TOKENS} tokens of {bytes_per_token} bytes "
                 "each; give the cache more, or raise the memory limit",
             )
-        self._held: Positions = np.zeros(rows, np.int64)
-        self._written: Positions = np.zeros(rows, np.int64)
+        # Lists: they are read before every run, and numpy's way of adding few numbers is the longer one
+        self._held = [0] * rows
+        self._written = [0] * rows
 
     @property
     def used(self) -> int:
         """Positions that requests hold."""
-        return int(self._held.sum())
+        return sum(self._held)
 
     @property
     def free(self) -> int:
@@ -91,7 +88,7 @@ class KvMemory:
 
     def held(self, row: int) -> int:
         """Positions that the request in `row` holds."""
-        return int(self._held[row])
+        return self._held[row]
 
     def hold(self, row: int, positions: int) -> None:
         """The request in `row` holds so many positions from now on."""
@@ -108,27 +105,28 @@ class KvMemory:
         self._written[move.target] = max(self._written[move.target], self._held[move.source])
         self._held[move.source] = 0
 
-    def growth(self, lengths: Positions) -> int:
+    def growth(self, lengths: Sequence[int]) -> int:
         """Positions that rows 0.. need beyond what they hold when each gets one more than `lengths`."""
-        missing = lengths + 1 - self._held[: len(lengths)]
-        if int(missing.max(initial=0)) <= 0:
-            return 0
-        return int((np.maximum(-(-missing // BLOCK_TOKENS), 0) * BLOCK_TOKENS).sum())
+        missing = 0
+        for length, held in zip(lengths, self._held, strict=False):
+            if length >= held:
+                missing += blocks(length + 1 - held)
+        return missing
 
-    def grow(self, lengths: Positions) -> None:
+    def grow(self, lengths: Sequence[int]) -> None:
         """Take what `growth` told."""
-        count = len(lengths)
-        np.maximum(self._held[:count], -(-(lengths + 1) // BLOCK_TOKENS) * BLOCK_TOKENS, out=self._held[:count])
-        np.maximum(self._written[:count], self._held[:count], out=self._written[:count])
+        for row, length in enumerate(lengths):
+            if length >= self._held[row]:
+                self.hold(row, length + 1)
 
     def give_back(self, kept: int) -> list[tuple[int, int]]:
         """(row, first position) of pages that are written but not held, when they and `kept` exceed the total.
 
         They count as given back; the caller does it.
         """
-        if int(self._written.sum()) + kept <= self.total:
+        if sum(self._written) + kept <= self.total:
             return []
-        rows = np.flatnonzero(self._written > self._held)
-        stale = [(int(row), int(self._held[row])) for row in rows]
-        self._written[rows] = self._held[rows]
+        both = zip(self._written, self._held, strict=True)
+        stale = [(row, held) for row, (written, held) in enumerate(both) if written > held]
+        self._written = list(self._held)
         return stale

@@ -37,6 +37,11 @@ class Penalties:
                 self._add(token, 0)
 
     @property
+    def possible(self) -> bool:
+        """Whether `apply` could ever change anything."""
+        return len(self._biased) > 0 or self._repeats or self._counts_output
+
+    @property
     def active(self) -> bool:
         """Whether `apply` would change anything now."""
         return len(self._biased) > 0 or len(self._places) > 0

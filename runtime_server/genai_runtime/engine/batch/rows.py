@@ -5,8 +5,6 @@ Which row a request gets is `slots`'s to say and what is counted is `memory`'s; 
 
 import math
 
-import numpy as np
-
 from genai_runtime.engine.batch.graph import Graph, KvBlock
 from genai_runtime.engine.batch.memory import KvMemory
 from genai_runtime.engine.batch.prefix import BLOCK_TOKENS, PrefixCache
@@ -21,7 +19,7 @@ class Rows:
         """`count` rows are for requests; the graph may have one more, for exchanging rows of different adapters."""
         self._graph = graph
         self.slots: Slots[Sequence] = Slots(count)
-        self.lengths = np.zeros(graph.rows, np.int64)
+        self.lengths = [0] * graph.rows
         self.memory = memory
         self.prefixes = prefixes
 
@@ -82,7 +80,7 @@ class Rows:
             self._graph.give_back(row, start)
 
     def _move(self, move: Move) -> None:
-        self._copy(move, int(self.lengths[move.source]))
+        self._copy(move, self.lengths[move.source])
         self.lengths[move.target] = self.lengths[move.source]
         self._graph.ids[move.target] = self._graph.ids[move.source]
 

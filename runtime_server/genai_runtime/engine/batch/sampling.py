@@ -6,10 +6,11 @@ is done with a token, is the engine's business.
 """
 
 import hashlib
+import math
 import secrets
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,7 @@ _NOTHING_LEFT = "no token is left to choose: what may end the text is not allowe
 _OUT_OF_RANGE = "the penalties make a logit infinite; take a repetition_penalty nearer to 1"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One row's next token. With `error` set there is none (-1) and the request has to end with that message."""
 
     token: int
@@ -57,6 +57,10 @@ class RowSampler:
         enders = frozenset(request.stop_token_ids) | eos
         self._enders = np.array(sorted(id_ for id_ in enders if 0 <= id_ < vocabulary_size), np.intp)
         self._greedy = request.sampling.temperature <= 0
+        self._early = request.min_tokens > 0 and len(self._enders) > 0
+        # Nothing will ever change what the greatest logit says
+        edits = grammar is not None or self._early or self._penalties.possible
+        self.plain = self._greedy and request.logprobs < 0 and not edits
 
     @property
     def complete(self) -> bool:
@@ -70,6 +74,8 @@ class RowSampler:
     def accept(self, token: int) -> None:
         """Go on to the next token number. Call it for every token given out, once, in order."""
         self.accepted += 1
+        if self.plain:
+            return
         self._penalties.accept(token)
         if self._grammar is not None:
             self._grammar.accept(token)
@@ -79,10 +85,14 @@ class RowSampler:
 
         `likeliest` is the id of the greatest logit.
         """
-        try:
-            edited = self._edited(logits)
-        except GrammarFailed as failure:
-            return Choice(-1, None, failure.message)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # infinities are looked at below
+            try:
+                edited = self._edited(logits)
+            except GrammarFailed as failure:
+                return Choice(-1, None, failure.message)
+            return self._chosen(logits, edited, likeliest)
+
+    def _chosen(self, logits: Logits, edited: Logits, likeliest: int) -> Choice:
         if edited is not logits:
             likeliest = int(edited.argmax())
             if not np.isfinite(edited[likeliest]):
@@ -93,7 +103,7 @@ class RowSampler:
 
     def _edited(self, logits: Logits) -> Logits:
         """The logits with everything that the request adds; the same array where it adds nothing."""
-        early = self.accepted < self.request.min_tokens and len(self._enders) > 0
+        early = self._early and self.accepted < self.request.min_tokens
         if not (early or self._penalties.active or self._grammar is not None):
             return logits
         edited = logits.copy()
@@ -130,14 +140,16 @@ def sample(logits: Logits, rows: Sequence[RowSampler]) -> list[Choice]:
 
     A row whose logits are not numbers gets an error; the others are not touched by that.
     """
-    likeliest = logits.argmax(1)  # of the first NaN, where there is one
-    greatest = logits[np.arange(len(rows)), likeliest]
-    sound = np.isfinite(greatest).tolist()
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # infinities are looked at in `choose`
-        return [
-            row.choose(own, token) if fine else Choice(-1, None, _unsound(float(value)))
-            for own, token, fine, value, row in zip(logits, likeliest.tolist(), sound, greatest, rows, strict=True)
-        ]
+    choices = []
+    for number, token in enumerate(logits.argmax(1).tolist()):  # of the first NaN, where there is one
+        row, greatest = rows[number], logits.item(number, token)
+        if not math.isfinite(greatest):
+            choices.append(Choice(-1, None, _unsound(greatest)))
+        elif row.plain:
+            choices.append(Choice(token))
+        else:
+            choices.append(row.choose(logits[number], token))
+    return choices
 
 
 def _unsound(value: float) -> str:
