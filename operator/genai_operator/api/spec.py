@@ -15,6 +15,7 @@ from genai_operator.api.engine_spec import Adapter, Engine
 from genai_operator.api.options_spec import RuntimeOptionsSpec
 from genai_operator.api.pod_fields import LABEL_VALUE, QUALIFIED_NAME, LocalObjectReference, Resources, Toleration
 from genai_operator.api.quantity import parse_quantity
+from genai_operator.api.rollout_spec import ProviderLimits, Rollout
 from genai_operator.api.server_spec import Generation, Server, Warmup
 
 
@@ -109,6 +110,7 @@ class GenAIModelSpec(ApiModel):
         default="cpu",
         description="What the model runs on. A provider that is missing on the node is a failure, never a fall-back.",
     )
+    provider_limits: ProviderLimits = ProviderLimits()
     threads: Threads = Threads()
     session: Session = Session()
     engine: Engine = Engine()
@@ -122,6 +124,7 @@ class GenAIModelSpec(ApiModel):
     warmup: Warmup = Warmup()
     server: Server = Server()
     runtime_options: RuntimeOptionsSpec = RuntimeOptionsSpec()
+    rollout: Rollout = Rollout()
     replicas: int = Field(default=1, ge=0, le=1000, description="Pods. Also set by kubectl scale and autoscalers.")
     suspend: StrictBool = Field(
         default=False, description="Run no pods, whatever replicas says, and keep everything else."

@@ -67,6 +67,23 @@ class Performance(ApiModel):
     time_to_first_token_ms: float | None = Field(default=None, ge=0)
 
 
+class ProviderPlacement(ApiModel):
+    """How much of the operators' time was spent on one execution provider in a pod's warm-up."""
+
+    provider: ShortText
+    share_percent: float = Field(ge=0, le=100)
+    operators: tuple[ShortText, ...] = Field(default=(), max_length=8, description="Its costliest kinds of operator.")
+
+
+class FlightRecording(ApiModel):
+    """The newest window that a pod opened by itself."""
+
+    last_trigger: Message = Field(description="What was missed, and the operator that grew.")
+    profile: ShortText = Field(description="Its id on that pod.")
+    pod: ShortText
+    at: Time
+
+
 class RequestedRuntimeOptions(ApiModel):
     """Live options asked for by a controller that may write the status only: over the spec, under annotations."""
 
@@ -107,6 +124,12 @@ class GenAIModelStatus(ApiModel):
     endpoints: Endpoints | None = None
     effective: Effective | None = None
     performance: Performance | None = None
+    placement: tuple[ProviderPlacement, ...] | None = Field(
+        default=None, max_length=8, description="Where the model runs, as the newest pod's warm-up saw it."
+    )
+    flight_recorder: FlightRecording | None = Field(
+        default=None, description="The newest window that a pod opened because an objective was missed."
+    )
     conditions: tuple[Condition, ...] = Field(
         default=(),
         max_length=16,
