@@ -17,11 +17,18 @@ def read_trace(path: Path) -> list[Event]:
     threads: dict[tuple[int, int], list[Event]] = defaultdict(list)
     named: set[tuple[int, int]] = set()
     processes: set[int] = set()
+    counters: dict[tuple[int, str], int] = {}
     for event in events:
         _check_fields(event)
         place = (event["pid"], event["tid"])
         if event["ph"] == "X":
             threads[place].append(event)
+        elif event["ph"] == "i":
+            threads.setdefault(place, [])
+        elif event["ph"] == "C":
+            key = event["pid"], event["name"]
+            assert event["ts"] >= counters.get(key, 0), f"{event['name']} goes back in time"
+            counters[key] = event["ts"]
         elif event["name"] == "process_name":
             processes.add(event["pid"])
         elif event["name"] == "thread_name":
@@ -57,13 +64,23 @@ def inside(events: list[Event], outer: Event) -> list[Event]:
     end = outer["ts"] + outer["dur"]
     return [
         event
-        for event in spans(events, "operator")
+        for event in spans(events, "op")
         if event["tid"] == outer["tid"] and outer["ts"] <= event["ts"] and event["ts"] + event["dur"] <= end
     ]
 
 
+def counter(events: list[Event], name: str) -> list[int]:
+    """The values of a counter, in the order of the file."""
+    return [event["args"]["value"] for event in events if event["ph"] == "C" and event["name"] == name]
+
+
+def threads(events: list[Event]) -> dict[int, str]:
+    """Names by thread."""
+    return {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
+
+
 def _check_fields(event: Event) -> None:
-    assert event["ph"] in ("X", "M"), event
+    assert event["ph"] in ("X", "M", "C", "i"), event
     assert isinstance(event["name"], str), event
     assert event["name"], event
     for key in ("pid", "tid", "ts"):
@@ -72,5 +89,12 @@ def _check_fields(event: Event) -> None:
     if event["ph"] == "X":
         assert type(event["dur"]) is int, event
         assert event["dur"] >= 0, event
+    if event["ph"] in "Xi":
         assert isinstance(event["cat"], str), event
+    if event["ph"] == "i":
+        assert event["s"] == "t", event
+    if event["ph"] == "C":
+        assert event["args"], event
+        assert all(type(value) in (int, float) for value in event["args"].values()), event
+    if event["ph"] != "M":
         assert event["ts"] > 0, event

@@ -1,21 +1,27 @@
 """`python -m genai_runtime.profiling.merge RAW OUT --process NAME`: a window's raw runs become one trace.
 
-A process of its own, of the lowest priority, because it is pure computing; it holds one raw file at a time. Prints one
-line of JSON with what it wrote, or ends with status 1 and one line on stderr, and leaves no half-written trace.
+A process of its own, of the lowest priority, because it is pure computing; it holds the list of runs and one raw file
+at a time. What the server did beside the runs is put among them in the order of time. Prints one line of JSON with what
+it wrote, or ends with status 1 and one line on stderr, and leaves no half-written trace.
 """
 
 import argparse
+import heapq
 import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from genai_runtime.profiling.manifest import MANIFEST, RUNNING, Manifest, RawFile, Run, read_manifest
+from genai_runtime.profiling.own_events import OwnEvents, moment_of
 from genai_runtime.profiling.session_run import Operator, SessionRun, UnreadableRun, read_session_run
 from genai_runtime.profiling.summary import OperatorShare, OperatorTime, OperatorTotals
+from genai_runtime.profiling.timeline import Entry, read_timeline
 from genai_runtime.profiling.trace import TraceWriter, open_trace
 
 TOP_OPERATORS = 10
@@ -47,6 +53,7 @@ class _Merge:
         self._trace = trace
         self._totals = OperatorTotals()
         self._requests: set[str] = set()
+        self.own = OwnEvents(trace, self._microseconds)
         self.summary = MergeSummary()
 
     def add(self, run: Run) -> None:
@@ -76,16 +83,17 @@ class _Merge:
         if self.summary.runs == 0:
             raise NothingCaptured(self.summary.message or "No run of the model was captured.")
         self.summary.events = self._trace.events
+        self.summary.message = " ".join(text for text in (self.summary.message, self.own.message) if text)
         self.summary.top_operators = self._totals.top(TOP_OPERATORS)
         self.summary.operators = self._totals.per_run(self.summary.runs)
         return self.summary
 
     def _write(self, run: Run, sessions: list[tuple[RawFile, SessionRun]]) -> None:
         start, end = self._microseconds(run.start_ns), self._microseconds(run.end_ns)
-        args: dict[str, Any] = {"run": run.run, "kind": run.kind, "requests": run.requests}
-        if run.interrupted:
-            args["interrupted"] = True
-        self._trace.span(_title(run), "run", self._trace.thread(_owner(run)), start, end, args)
+        thread = self._trace.thread(_owner(run))
+        if run.kind == "decode":
+            self._trace.counter("batch size", start, len(run.requests))
+        self._trace.span(_title(run), "run", thread, start, end, _args(run))
         if len(run.requests) > 1:
             for request, tokens in run.requests.items():
                 mine = {"run": run.run, "kind": run.kind, "tokens": tokens}
@@ -93,6 +101,11 @@ class _Merge:
         free = start
         for file, session in sessions:
             free = self._write_session(run, session, self._microseconds(file.start_ns), (free, end))
+        if run.kv_tokens >= 0:
+            self._trace.counter("kv tokens", end, run.kv_tokens)
+        if run.sampled is not None:
+            began, chosen = (max(end, self._microseconds(moment)) for moment in run.sampled)
+            self._trace.span("sample", "engine", thread, began, chosen, {"run": run.run})
 
     def _write_session(self, run: Run, session: SessionRun, named: int, free: tuple[int, int]) -> int:
         """Place a Session::Run in the `free` time of its run, not before `named` if it then fits; returns its end.
@@ -110,15 +123,11 @@ class _Merge:
         return stop
 
     def _write_operator(self, owner: str | None, operator: Operator, offset: int, stop: int) -> None:
-        args = {
-            "op_type": operator.op_type,
-            "provider": operator.provider,
-            "inputs": operator.inputs,
-            "outputs": operator.outputs,
-        }
-        thread = self._trace.thread(owner, operator.lane)
+        shapes = f"{operator.inputs} -> {operator.outputs}" if operator.inputs or operator.outputs else ""
+        args = {"op_type": operator.op_type, "provider": operator.provider, "shapes": shapes}
+        thread = self._trace.thread(owner, f"beside {operator.lane}" if operator.lane else "")
         begin, finish = (min(moment + offset, stop) for moment in (operator.start, operator.end))
-        self._trace.span(operator.name, "operator", thread, begin, finish, args)
+        self._trace.span(operator.name, "op", thread, begin, finish, args)
         self._totals.add(operator.op_type, operator.provider, operator.own)
 
     def _microseconds(self, monotonic_ns: int) -> int:
@@ -130,14 +139,32 @@ def merge(raw: Path, out: Path, process_name: str) -> MergeSummary:
     manifest = read_manifest(raw)
     with open_trace(out, process_name) as trace:
         merging = _Merge(raw, manifest, trace)
-        for run in manifest.runs:
-            merging.add(run)
+        for _, each in heapq.merge(_by_start(manifest.runs), _by_moment(raw), key=itemgetter(0)):
+            if isinstance(each, Run):
+                merging.add(each)
+            else:
+                merging.own.add(each)
         running = raw / RUNNING
         if running.is_dir() and any(running.iterdir()):
             merging.drop("it was in progress when the engine ended")
         summary = merging.finish()
     summary.trace_bytes = out.stat().st_size
     return summary
+
+
+def _by_start(runs: list[Run]) -> Iterator[tuple[float, Run | Entry]]:
+    return ((run.start_ns, run) for run in runs)
+
+
+def _by_moment(raw: Path) -> Iterator[tuple[float, Run | Entry]]:
+    return ((moment_of(entry), entry) for entry in read_timeline(raw))
+
+
+def _args(run: Run) -> dict[str, Any]:
+    """What is said of a run: its batch, how many tokens it computed, how many of the prompts' were cached."""
+    tokens = sum(run.requests.values()) if run.kind == "prefill" else len(run.requests)
+    args = {"run": run.run, "kind": run.kind, "requests": run.requests, "tokens": tokens, "cached": run.cached}
+    return {**args, "interrupted": True} if run.interrupted else args
 
 
 def _owner(run: Run) -> str | None:

@@ -21,6 +21,7 @@ class OperatorTime:
     op_type: str
     provider: str
     microseconds_per_run: float
+    calls: int = 0  # in all runs
 
 
 class OperatorTotals:
@@ -48,7 +49,9 @@ class OperatorTotals:
     def per_run(self, runs: int) -> list[OperatorTime]:
         """Every kind with its own time divided by `runs`, in the order of `top`."""
         order = sorted(self._calls, key=lambda key: (-self._microseconds[key], -self._calls[key], key))
-        return [OperatorTime(key[0], key[1], round(self._microseconds[key] / runs, 3)) for key in order]
+        return [
+            OperatorTime(key[0], key[1], round(self._microseconds[key] / runs, 3), self._calls[key]) for key in order
+        ]
 
 
 def operator_shares(operators: Iterable[tuple[str, str, int]], limit: int) -> list[OperatorShare]:

@@ -14,35 +14,38 @@ from pathlib import Path
 from typing import Any
 
 _PROCESS = 1
+_MOST_LANES = 100
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class TraceWriter:
-    """Made by `open_trace`. `events` counts the spans written, `threads` named ones."""
+    """Made by `open_trace`. `events` counts what was written but names."""
 
     def __init__(self, text: io.TextIOBase, process_name: str) -> None:
         self._text = text
-        self._threads: dict[tuple[str | None, int], int] = {}
+        self._threads: dict[tuple[str | None, str], int] = {}
+        self._lanes: dict[str | None, tuple[int, int]] = {None: (0, 0)}  # place and lanes; the batch stands on top
         self._separator = "\n"
         self.events = 0
         self._metadata("process_name", 0, {"name": process_name})
 
-    def thread(self, request: str | None, lane: int = 0) -> int:
+    def thread(self, request: str | None, lane: str = "") -> int:
         """The thread of a request, or (None) of runs of several; named when it is first asked for.
 
-        Lanes beyond 0 hold what ran beside its runs.
+        Other lanes than "" hold what happened beside its runs.
         """
         thread = self._threads.get((request, lane))
         if thread is None:
             thread = self._threads[request, lane] = len(self._threads) + 1
             name = "batch" if request is None else f"request {request}"
-            name += f", beside {lane}" if lane else ""
+            name += f", {lane}" if lane else ""
             self._metadata("thread_name", thread, {"name": name})
-            self._metadata("thread_sort_index", thread, {"sort_index": thread})
+            self._metadata("thread_sort_index", thread, {"sort_index": self._place(request, lane)})
         return thread
 
     def span(self, name: str, category: str, thread: int, start: int, end: int, args: dict[str, Any]) -> None:
         """Write a complete event from `start` to `end`."""
-        self._write(
+        self._event(
             {
                 "name": name,
                 "cat": category,
@@ -54,13 +57,32 @@ class TraceWriter:
                 "args": args,
             }
         )
+
+    def instant(self, name: str, category: str, thread: int, moment: int, args: dict[str, Any]) -> None:
+        """Write an event of that thread without a length."""
+        event = {"name": name, "cat": category, "ph": "i", "s": "t", "ts": moment, "pid": _PROCESS, "tid": thread}
+        self._event({**event, "args": args})
+
+    def counter(self, name: str, moment: int, value: int) -> None:
+        """Write that the pod's counter is `value` from `moment` on."""
+        self._event({"name": name, "ph": "C", "ts": moment, "pid": _PROCESS, "tid": 0, "args": {"value": value}})
+
+    def _place(self, request: str | None, lane: str) -> int:
+        """Where a thread stands: a request's own first, its other lanes below it."""
+        place, lanes = self._lanes.get(request, (len(self._lanes), 0))
+        lanes += 1 if lane else 0
+        self._lanes[request] = place, lanes
+        return place * _MOST_LANES + (min(lanes, _MOST_LANES - 1) if lane else 0)
+
+    def _event(self, event: dict[str, Any]) -> None:
+        self._write(event)
         self.events += 1
 
     def _metadata(self, name: str, thread: int, args: dict[str, Any]) -> None:
         self._write({"name": name, "ph": "M", "ts": 0, "pid": _PROCESS, "tid": thread, "args": args})
 
     def _write(self, event: dict[str, Any]) -> None:
-        self._text.write(self._separator + json.dumps(event, separators=(",", ":")))
+        self._text.write(self._separator + _encode(event))
         self._separator = ",\n"
 
 

@@ -36,4 +36,4 @@ def test_times_are_a_run_and_of_every_kind() -> None:
     totals = OperatorTotals()
     for op_type, provider, microseconds in [("MatMul", CPU, 30), ("Add", CPU, 10), ("MatMul", CPU, 20)]:
         totals.add(op_type, provider, microseconds)
-    assert totals.per_run(4) == [OperatorTime("MatMul", CPU, 12.5), OperatorTime("Add", CPU, 2.5)]
+    assert totals.per_run(4) == [OperatorTime("MatMul", CPU, 12.5, 2), OperatorTime("Add", CPU, 2.5, 1)]

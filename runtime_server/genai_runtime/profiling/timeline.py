@@ -1,0 +1,182 @@
+"""What the server itself does while a window is open: spans and ends of requests, and counters, one a line.
+
+`timeline.jsonl` lies in the window's raw folder; `merge` shows it beside the runs. `*_NS` are time.monotonic_ns, one
+clock for all processes of a pod. No text of prompts or answers, and nothing while no window is open.
+
+    ["span", NAME, REQUEST, START_NS, END_NS, {..}]
+    ["end", REASON, REQUEST, AT_NS, {..}]
+    ["counter", NAME, AT_NS, VALUE]
+    ["closed", DROPPED]                                last line, absent if the process died or could not write
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+
+TIMELINE = "timeline.jsonl"
+# Some 100 bytes each.
+MOST_ENTRIES = 100_000
+_BUFFER_BYTES = 64 * 1024
+_log = structlog.get_logger("genai_runtime.profiles")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something that took time, of one request."""
+
+    name: str
+    request: str
+    start_ns: int
+    end_ns: int
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A request ended."""
+
+    reason: str
+    request: str
+    at_ns: int
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A number from this moment on."""
+
+    name: str
+    at_ns: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The window's end; so many entries were dropped because there were too many."""
+
+    dropped: int
+
+
+Entry = Span | End | Counter | Closed
+
+
+class Timeline:
+    """Written by one thread, the event loop's. While not `recording`, nothing is kept but counters' last values."""
+
+    def __init__(self, most_entries: int = MOST_ENTRIES) -> None:
+        """A window's entries beyond `most_entries` are counted and dropped."""
+        self.recording = False
+        self._most = most_entries
+        self._folder: Path | None = None
+        self._file: TextIO | None = None
+        self._wanted: Callable[[str], bool] = _everybody
+        self._left = 0
+        self._dropped = 0
+        self._levels: dict[str, int] = {}
+
+    def begin(self, raw: Path, wanted: Callable[[str], bool] | None = None) -> None:
+        """Record into the window's raw folder, of the requests that are `wanted` by id. Never fails: it is logged."""
+        if self._folder is not None:
+            self.end(self._folder)
+        self._folder, self._wanted, self._left, self._dropped = raw, wanted or _everybody, self._most, 0
+        try:
+            raw.mkdir(parents=True, exist_ok=True)
+            self._file = (raw / TIMELINE).open("w", encoding="utf-8", buffering=_BUFFER_BYTES)
+        except OSError as error:
+            self._give_up(error)
+            return
+        self.recording = True
+        for name, value in self._levels.items():
+            self.counter(name, value)
+
+    def end(self, raw: Path) -> None:
+        """Stop, if this is the window that is recorded; what was said lies in its folder then."""
+        if raw != self._folder:
+            return
+        if self._file is not None:
+            self._left += 1
+            self._write(["closed", self._dropped])
+        self._close()
+        self._folder = None
+
+    def now(self) -> int:
+        """The clock's nanoseconds, for a span that begins; 0 while nothing is recorded."""
+        return time.monotonic_ns() if self.recording else 0
+
+    def span(self, name: str, request: str, start_ns: int, args: Mapping[str, Any] | None = None) -> None:
+        """Something of `request` that began at `start_ns` ends now; 0, it began unseen, is not recorded."""
+        if self.recording and start_ns and self._wanted(request):
+            self._write(["span", name, request, start_ns, time.monotonic_ns(), dict(args or {})])
+
+    def request_ended(self, reason: str, request: str, args: Mapping[str, Any]) -> None:
+        """`reason` is from a closed list."""
+        if self.recording and self._wanted(request):
+            self._write(["end", reason, request, time.monotonic_ns(), dict(args)])
+
+    def counter(self, name: str, value: int) -> None:
+        """It is so from now on; a window that opens later begins with it."""
+        self._levels[name] = value
+        if self.recording:
+            self._write(["counter", name, time.monotonic_ns(), value])
+
+    def _write(self, entry: list[Any]) -> None:
+        if self._left <= 0:
+            self._dropped += 1
+            return
+        self._left -= 1
+        if self._file is not None:
+            try:
+                self._file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+            except OSError as error:
+                self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        _log.warning("the server's own spans cannot be kept", folder=str(self._folder), error=str(error))
+        self._close()
+
+    def _close(self) -> None:
+        self.recording = False
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                _log.warning("the server's own spans are incomplete", folder=str(self._folder), error=str(error))
+
+
+def read_timeline(raw: Path) -> Iterator[Entry]:
+    """Entries of a window's raw folder, in the order of their ends; none if there is no file. Bad lines are skipped."""
+    try:
+        file = (raw / TIMELINE).open(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    with file:
+        for text in file:
+            try:
+                entry = _entry(json.loads(text))
+            except ValueError:
+                continue
+            yield entry
+
+
+def _entry(line: Any) -> Entry:
+    """Raises ValueError for what `Timeline` does not write."""
+    match line:
+        case ["span", str(name), str(request), int(start), int(end), dict(args)] if 0 < start <= end:
+            return Span(name, request, start, end, args)
+        case ["end", str(reason), str(request), int(at), dict(args)] if at > 0:
+            return End(reason, request, at, args)
+        case ["counter", str(name), int(at), int(value)] if at > 0:
+            return Counter(name, at, value)
+        case ["closed", int(dropped)]:
+            return Closed(dropped)
+    raise ValueError("no entry of a timeline")
+
+
+def _everybody(_request: str) -> bool:
+    return True
