@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 
 from genai_operator.api.runtime_options import Profiling, RuntimeOptions
+from genai_operator.api.status_model import ProviderPlacement
 from genai_operator.clients.runtime import ClientIdentity, PodEndpoint, RuntimeClient
 from genai_operator.errors import PodRejected, PodUnreachable
 from genai_operator.services.certificates import ControlAuthority, control_server_name
@@ -39,7 +40,12 @@ class Pod(control_pb2_grpc.ControlServiceServicer):
 
     async def GetModel(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
         return inference_pb2.GetModelResponse(
-            engine="batch", provider="cpu", intra_op_threads=2, warmup_tokens_per_second=12.5, kv_tokens=4096
+            engine="batch",
+            provider="cpu",
+            intra_op_threads=2,
+            warmup_tokens_per_second=12.5,
+            kv_tokens=4096,
+            placement=[inference_pb2.ProviderShare(provider="CPUExecutionProvider", share=0.98765, operators=["Add"])],
         )
 
 
@@ -97,6 +103,8 @@ async def test_what_the_pod_serves() -> None:
         reply = await runtime.get_model(endpoint, deadline_seconds=10)
     assert (reply.engine, reply.provider, reply.intra_op_threads, reply.kv_tokens) == ("batch", "cpu", 2, 4096)
     assert reply.tokens_per_second == 12.5
+    on_cpu = ProviderPlacement(provider="CPUExecutionProvider", share_percent=98.8, operators=("Add",))
+    assert reply.placement == (on_cpu,)
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED])

@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from genai_operator.api.runtime_options import RuntimeOptions
+from genai_operator.api.status_model import ProviderPlacement
 from genai_operator.constants import PORT_CONTROL
 from genai_operator.errors import PodRejected, PodUnreachable
 from genai_protocol.v1 import control_pb2, control_pb2_grpc, inference_pb2
@@ -28,6 +29,7 @@ _FINAL = frozenset(
     }
 )
 _MESSAGE_LIMIT = 500
+_NAME_LIMIT, _SHOWN_OPERATORS = 253, 8
 # A pod that is starting binds its port within milliseconds of our first attempt: ask again soon.
 _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -86,6 +88,7 @@ class ModelReply:
     kv_tokens: int
     prefix_caching: bool
     adapters: tuple[str, ...] = ()
+    placement: tuple[ProviderPlacement, ...] = ()
 
 
 class RuntimeClient:
@@ -125,6 +128,7 @@ class RuntimeClient:
             kv_tokens=model.kv_tokens,
             prefix_caching=model.prefix_caching,
             adapters=tuple(model.adapters),
+            placement=tuple(_placement(each) for each in model.placement),
         )
 
     async def forget(self, pod: PodEndpoint) -> None:
@@ -175,6 +179,14 @@ def _open(pod: PodEndpoint, identity: ClientIdentity) -> grpc.aio.Channel:
     # Pods are called by address: their certificate names the model, which the address does not.
     name = (("grpc.ssl_target_name_override", pod.server_name), ("grpc.default_authority", pod.server_name))
     return grpc.aio.secure_channel(pod.address(), credentials, options=_CHANNEL_OPTIONS + name)
+
+
+def _placement(share: inference_pb2.ProviderShare) -> ProviderPlacement:
+    return ProviderPlacement(
+        provider=share.provider[:_NAME_LIMIT],
+        share_percent=round(min(100.0, max(0.0, 100 * share.share)), 1),
+        operators=tuple(name[:_NAME_LIMIT] for name in share.operators[:_SHOWN_OPERATORS]),
+    )
 
 
 def _options_message(options: RuntimeOptions) -> control_pb2.RuntimeOptions:

@@ -1,4 +1,4 @@
-"""What the pods say they serve: `status.effective` and `status.performance`. No conditions."""
+"""What the pods say they serve: `status.effective` and `status.performance`. No conditions; see `placement.py` too."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ _Part = TypeVar("_Part", bound=BaseModel)
 def effective(model: GenAIModel, observed: ObservedModel) -> Effective | None:
     """What was chosen, as the newest pod reports it."""
     image = (observed.deployment.image if observed.deployment else "") or None
-    served = _reports(observed)
+    served = reports(observed)
     if not served:
         before = _before(model.status, "effective", Effective) if live_pods(observed) else None
         known = before.model_copy(update={"image": image}) if before else Effective(image=image)
@@ -40,7 +40,7 @@ def effective(model: GenAIModel, observed: ObservedModel) -> Effective | None:
 
 def performance(model: GenAIModel, observed: ObservedModel) -> Performance | None:
     """The mean of what the pods' warm-ups measured."""
-    served = _reports(observed)
+    served = reports(observed)
     if not served:
         return _before(model.status, "performance", Performance) if live_pods(observed) else None
     rates = [report.tokens_per_second for report in served if report.tokens_per_second > 0]
@@ -53,16 +53,24 @@ def performance(model: GenAIModel, observed: ObservedModel) -> Performance | Non
     )
 
 
-def _reports(observed: ObservedModel) -> list[ServedModel]:
+def reports(observed: ObservedModel) -> list[ServedModel]:
     """What all Ready pods report, the newest last. Empty until every one has: a partial answer would flicker."""
     ready = sorted((pod for pod in live_pods(observed) if pod.ready), key=lambda pod: (pod.created, pod.name))
-    reports = []
+    found = []
     for pod in ready:
         answer = observed.answers.get(pod.uid)
         if answer is None or answer.served is None or answer.container_id != pod.container_id:
             return []
-        reports.append(answer.served)
-    return reports
+        found.append(answer.served)
+    return found
+
+
+def listed_before(status: Mapping[str, Any], name: str, kind: type[_Part]) -> tuple[_Part, ...]:
+    """A list of the status in the cluster; empty when it is not there or another version wrote it."""
+    try:
+        return tuple(kind.model_validate(each) for each in status.get(name) or ())
+    except ValidationError:
+        return ()
 
 
 def _before(status: Mapping[str, Any], name: str, kind: type[_Part]) -> _Part | None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from genai_operator.api.status_model import ProviderPlacement
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedPod:
@@ -71,6 +73,7 @@ class ServedModel:
     kv_tokens: int = 0  # 0: this engine does not count them
     prefix_caching: bool = False
     adapters: tuple[str, ...] = ()
+    placement: tuple[ProviderPlacement, ...] = ()  # empty: not measured
 
 
 @dataclass(frozen=True, slots=True)

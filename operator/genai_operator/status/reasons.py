@@ -48,6 +48,7 @@ class Reason(StrEnum):
     MODEL_NOT_FOUND = "ModelNotFound"
     MODEL_INVALID = "ModelInvalid"
     EXECUTION_PROVIDER_UNAVAILABLE = "ExecutionProviderUnavailable"
+    PROVIDER_DEGRADED = "ProviderDegraded"
     # Runtime options.
     APPLIED = "Applied"
     NO_PODS = "NoPods"

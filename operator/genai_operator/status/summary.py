@@ -17,6 +17,7 @@ from genai_operator.status.conditions import Conditions, Truth, Verdict, previou
 from genai_operator.status.effective import effective, performance
 from genai_operator.status.live_plan import live_pods
 from genai_operator.status.observed import ObservedModel, PodOptionsState
+from genai_operator.status.placement import fallen_back, placement
 from genai_operator.status.reasons import ConditionType, Reason
 from genai_operator.status.runtime_options import pod_options
 
@@ -38,6 +39,7 @@ def summarise(model: GenAIModel, observed: ObservedModel) -> dict[str, Any]:
         endpoints=_endpoints(model),
         effective=effective(model, observed),
         performance=performance(model, observed),
+        placement=placement(model, observed) or None,
         conditions=tuple(conditions.make(kind, verdict) for kind, verdict in _verdicts(model, observed).items()),
     )
     return status.model_dump(by_alias=True, exclude_none=True, mode="json")
@@ -171,6 +173,9 @@ def _degraded(seen: _Seen) -> Verdict:
     blocked = _blocked(seen)
     if blocked:
         return Verdict("True", blocked.reason, blocked.message)
+    degraded = fallen_back(seen.model, placement(seen.model, seen.observed))
+    if degraded:
+        return Verdict("True", Reason.PROVIDER_DEGRADED, degraded)
     return Verdict("False", Reason.HEALTHY, "nothing is known to be wrong")
 
 
