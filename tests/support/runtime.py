@@ -18,6 +18,7 @@ from genai_runtime.front.server import RuntimeServer
 from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens
 from genai_runtime.profiling.record import Profile, ProfileState
 from genai_runtime.profiling.summary import OperatorTime
+from genai_runtime.profiling.timeline import Timeline
 from genai_runtime.settings import Settings
 from support.tiny_tokenizer import write_folder
 
@@ -141,6 +142,7 @@ class RecordedProfiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.calls: list[str] = []
+        self.timeline = Timeline()
         self.profiles: list[Profile] = []
 
     async def open(self, wanted: WantedWindow) -> None:

@@ -83,6 +83,7 @@ class GenerationRun:
 
         Raises `InvalidRequest`, before any event, for what only the engine can see of a request: a grammar, say.
         """
+        self._record.written()
         try:
             events = await self._stream.next_events()
         except EngineFailure as error:
@@ -98,9 +99,12 @@ class GenerationRun:
             else:
                 choice.finish(event)
         told: list[TextChunk | Ending] = []
+        began = self._record.timeline.now()
         for id_, choice in [*self._choices.items()]:
             if choice.touched:
                 self._tell(id_, choice, told)
+        if told:
+            self._record.detokenised(began)
         return told
 
     def end(self, reason: FinishReason, message: str = "") -> None:
@@ -113,6 +117,7 @@ class GenerationRun:
 
     def close(self) -> None:
         """The reader is done; what is still running is of no use to anybody."""
+        self._record.written()
         self._stop_timer()
         for request_id in self._choices:
             self._engine.cancel(request_id, FinishReason.CANCELLED)

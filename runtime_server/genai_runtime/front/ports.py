@@ -12,6 +12,7 @@ from genai_runtime.engine.protocol import EngineStats, ModelInfo
 from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens
 from genai_runtime.profiling.record import Profile
 from genai_runtime.profiling.summary import OperatorTime
+from genai_runtime.profiling.timeline import Timeline
 
 
 class EngineStream(Protocol):
@@ -108,6 +109,11 @@ class FlightRecorderPort(Protocol):
 
 class Profiles(Protocol):
     """Windows of this pod and the traces made of them."""
+
+    @property
+    def timeline(self) -> Timeline:
+        """What the server does is said here; kept while a window is open."""
+        ...
 
     async def start(self) -> None:
         """Read what earlier processes of this pod left."""

@@ -26,11 +26,13 @@ from genai_runtime.generation import WindowProgress
 from genai_runtime.profiling.record import LABEL, Profile, ProfileState
 from genai_runtime.profiling.store import ProfileStore
 from genai_runtime.profiling.summary import OperatorTime
+from genai_runtime.profiling.timeline import Timeline
 
 # The engine closes windows by itself; this long after the cap it is told to, should it sit idle.
 _GRACE_SECONDS = 1.0
 _ROOM_SECONDS = 5.0
 _OWN_WINDOW_RETRY = 1.0
+_KEPT_OPERATORS = 20  # kinds in a profile's record
 _ENDED = (ProfileState.COMPLETE, ProfileState.FAILED)
 _log = structlog.get_logger("genai_runtime.profiles")
 
@@ -69,6 +71,7 @@ class ProfileRegistry:
         self._engine = engine
         self._own_windows = OwnWindows(folder, engine)
         self._own_window_open = False
+        self.timeline = Timeline()
         self._process_name = process_name or socket.gethostname()  # in a pod: its name
         self._limits = limits or ProfileLimits()
         self._profiles: dict[str, Profile] = {}  # oldest first
@@ -124,6 +127,7 @@ class ProfileRegistry:
         profile = Profile(window.window_id, wanted.label, ProfileState.OPEN, _now_ms())
         self._profiles[profile.id] = profile
         self._newest = profile.id
+        self.timeline.begin(self._store.raw_folder(profile.id))
         self._timers[profile.id] = asyncio.get_running_loop().call_later(
             window.max_seconds + _GRACE_SECONDS, self._overdue, profile.id
         )
@@ -231,6 +235,7 @@ class ProfileRegistry:
     def _closed(self, profile_id: str, reason: str) -> None:
         self._timers.pop(profile_id).cancel()
         self._closing.discard(profile_id)
+        self.timeline.end(self._store.raw_folder(profile_id))
         profile = self._profiles[profile_id]
         self._profiles[profile_id] = dataclasses.replace(
             profile, state=ProfileState.MERGING, close_reason=reason, closed_unix_ms=_now_ms()
@@ -292,6 +297,7 @@ def _merged(profile: Profile, merged: MergedTrace) -> Profile:
         events=merged.events,
         trace_bytes=merged.trace_bytes,
         top_operators=merged.top_operators,
+        operators=merged.operators[:_KEPT_OPERATORS],
         message=" ".join(text for text in (profile.message, merged.message) if text),
         closed_unix_ms=profile.closed_unix_ms or _now_ms(),
     )

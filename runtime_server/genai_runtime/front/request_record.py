@@ -1,4 +1,4 @@
-"""What is measured of one request: for its Finish, its metrics, its trace and its one log line. Never its text."""
+"""What is measured of one request: for its Finish, its metrics, its traces and its one log line. Never its text."""
 
 import time
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ import structlog
 
 from genai_runtime.front.metrics import Metrics
 from genai_runtime.generation import Finished, FinishReason, GenerationRequest
+from genai_runtime.profiling.timeline import Timeline
 
 _log = structlog.get_logger("genai_runtime.request")
 
@@ -31,12 +32,25 @@ class RequestRecord:
     decode_seconds: float = 0.0
     reason: str = ""  # how it ended: a FinishReason, or one of metrics.REFUSALS
     stage: str = "queued"  # queued, prefill, decode
+    timeline: Timeline = field(default_factory=Timeline)  # of the profiling window that is open
     _arrived: float = field(default_factory=time.monotonic)
+    _since: int = 0  # when it began to be tokenised, then to wait, on the timeline
+    _writing: int = 0  # since when, on the timeline
     _last_token: float = 0.0
     _last_tokens: dict[int, float] = field(default_factory=dict)  # by choice
 
+    def __post_init__(self) -> None:
+        self._since = self.timeline.now()
+
+    def prepared(self, request: GenerationRequest) -> None:
+        """The request was found good, and its text is tokens now; it waits for its slots."""
+        self.request, self.prompt_tokens = request, len(request.prompt)
+        self.timeline.span("tokenise", self, self._since, {"tokens": self.prompt_tokens})
+        self._since = self.timeline.now()
+
     def admitted(self, queue_seconds: float) -> None:
         """The request holds its slots."""
+        self.timeline.span("queue", self, self._since)
         self.stage = "prefill"
         self.queue_seconds = queue_seconds
         self.metrics.queue_seconds.observe(queue_seconds)
@@ -57,6 +71,18 @@ class RequestRecord:
         self._last_tokens[choice] = self._last_token = now
         self.completion_tokens += count
         self.metrics.generated_tokens.inc(count)
+
+    def detokenised(self, began: int) -> None:
+        """Tokens became text, from `began` on the timeline to now; the protocol writes it now."""
+        if self.timeline.recording:
+            self.timeline.span("detokenise", self, began)
+            self._writing = self.timeline.now()
+
+    def written(self) -> None:
+        """The network has taken what was to be written, if anything was, or the client is gone."""
+        if self._writing:
+            self.timeline.span("network write", self, self._writing)
+            self._writing = 0
 
     def choice_finished(self, end: Finished) -> None:
         """What the engine says of one choice."""
@@ -102,6 +128,7 @@ class RequestRecord:
             return False
         self.reason = reason
         self.total_seconds = self.age_seconds
+        self._show_end()
         self.metrics.requests.labels(self.method, reason).inc()
         _log.info(
             "request",
@@ -120,3 +147,16 @@ class RequestRecord:
             total_seconds=round(self.total_seconds, 6),
         )
         return True
+
+    def _show_end(self) -> None:
+        timeline = self.timeline
+        if not timeline.recording:
+            return
+        if self.request is not None and self.stage == "queued":
+            timeline.span("queue", self, self._since)
+        tokens = {
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "completion_tokens": self.completion_tokens,
+        }
+        timeline.request_ended(self.reason, self, tokens)

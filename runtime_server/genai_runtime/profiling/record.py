@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from genai_runtime.profiling.summary import OperatorShare
+from genai_runtime.profiling.summary import OperatorShare, OperatorTime
 
 LABEL = re.compile(r"[a-z0-9-]{1,40}")
 PROFILE_ID = re.compile(r"([a-z0-9-]{1,40})-(\d{8}T\d{6}Z)-(\d{1,9})")
@@ -42,6 +42,7 @@ class Profile:
     events: int = 0
     top_operators: tuple[OperatorShare, ...] = ()
     message: str = ""
+    operators: tuple[OperatorTime, ...] = ()  # the costliest kinds, by their time a run
 
 
 def to_json(profile: Profile) -> str:
@@ -55,6 +56,7 @@ def from_json(text: str) -> Profile:
         fields: dict[str, Any] = json.loads(text)
         fields["state"] = ProfileState(fields["state"])
         fields["top_operators"] = tuple(OperatorShare(**share) for share in fields.get("top_operators", ()))
+        fields["operators"] = tuple(OperatorTime(**each) for each in fields.get("operators", ()))
         profile = Profile(**fields)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a profile's record: {error}") from error

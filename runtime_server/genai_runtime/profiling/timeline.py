@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import structlog
 
@@ -65,6 +65,13 @@ class Closed:
 Entry = Span | End | Counter | Closed
 
 
+class Owner(Protocol):
+    """Whose span it is."""
+
+    request_id: str
+    client: str
+
+
 class Timeline:
     """Written by one thread, the event loop's. While not `recording`, nothing is kept but counters' last values."""
 
@@ -74,13 +81,13 @@ class Timeline:
         self._most = most_entries
         self._folder: Path | None = None
         self._file: TextIO | None = None
-        self._wanted: Callable[[str], bool] = _everybody
+        self._wanted: Callable[[Owner], bool] = _everybody
         self._left = 0
         self._dropped = 0
         self._levels: dict[str, int] = {}
 
-    def begin(self, raw: Path, wanted: Callable[[str], bool] | None = None) -> None:
-        """Record into the window's raw folder, of the requests that are `wanted` by id. Never fails: it is logged."""
+    def begin(self, raw: Path, wanted: Callable[[Owner], bool] | None = None) -> None:
+        """Record into the window's raw folder, of the requests that are `wanted`. Never fails: it is logged."""
         if self._folder is not None:
             self.end(self._folder)
         self._folder, self._wanted, self._left, self._dropped = raw, wanted or _everybody, self._most, 0
@@ -108,15 +115,15 @@ class Timeline:
         """The clock's nanoseconds, for a span that begins; 0 while nothing is recorded."""
         return time.monotonic_ns() if self.recording else 0
 
-    def span(self, name: str, request: str, start_ns: int, args: Mapping[str, Any] | None = None) -> None:
-        """Something of `request` that began at `start_ns` ends now; 0, it began unseen, is not recorded."""
-        if self.recording and start_ns and self._wanted(request):
-            self._write(["span", name, request, start_ns, time.monotonic_ns(), dict(args or {})])
+    def span(self, name: str, owner: Owner, start_ns: int, args: Mapping[str, Any] | None = None) -> None:
+        """Something of a request that began at `start_ns` ends now; 0, it began unseen, is not recorded."""
+        if self.recording and start_ns and self._wanted(owner):
+            self._write(["span", name, owner.request_id, start_ns, time.monotonic_ns(), dict(args or {})])
 
-    def request_ended(self, reason: str, request: str, args: Mapping[str, Any]) -> None:
+    def request_ended(self, reason: str, owner: Owner, args: Mapping[str, Any]) -> None:
         """`reason` is from a closed list."""
-        if self.recording and self._wanted(request):
-            self._write(["end", reason, request, time.monotonic_ns(), dict(args)])
+        if self.recording and self._wanted(owner):
+            self._write(["end", reason, owner.request_id, time.monotonic_ns(), dict(args)])
 
     def counter(self, name: str, value: int) -> None:
         """It is so from now on; a window that opens later begins with it."""
@@ -178,5 +185,5 @@ def _entry(line: Any) -> Entry:
     raise ValueError("no entry of a timeline")
 
 
-def _everybody(_request: str) -> bool:
+def _everybody(_owner: Owner) -> bool:
     return True
