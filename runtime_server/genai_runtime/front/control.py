@@ -17,6 +17,7 @@ from genai_runtime.errors import RuntimeServerError
 from genai_runtime.front.dialects import status
 from genai_runtime.front.dialects.model_card import STATES, ModelCard
 from genai_runtime.front.dialects.status import Context
+from genai_runtime.front.measuring import Measurement, Measuring
 from genai_runtime.front.ports import Profiles, WantedWindow
 from genai_runtime.front.runtime_options import Options, RuntimeOptions
 from genai_runtime.front.state import StateHolder
@@ -41,12 +42,14 @@ class ControlService(pb_grpc.ControlServiceServicer):
         profiles: Profiles,
         card: ModelCard,
         state: StateHolder,
+        measuring: Measuring,
         client_name: str | None,
     ) -> None:
         self._options = options
         self._profiles = profiles
         self._card = card
         self._state = state
+        self._measuring = measuring
         self._client_name = client_name
 
     async def GetRuntimeOptions(self, request: pb.GetRuntimeOptionsRequest, context: Context) -> pb.RuntimeOptionsState:
@@ -89,6 +92,15 @@ class ControlService(pb_grpc.ControlServiceServicer):
             await status.abort(context, error)
         async for chunk in _chunks(path):
             yield pb.FetchProfileResponse(data=chunk)
+
+    async def Measure(self, request: pb.MeasureRequest, context: Context) -> pb.MeasureResponse:
+        """See the protocol."""
+        await self._authorise(context)
+        try:
+            found = await self._measuring.measure(request.prompts, request.max_tokens, request.repeats or 1)
+        except RuntimeServerError as error:
+            await status.abort(context, error)
+        return _measured(found)
 
     def _describe(self) -> pb.RuntimeOptionsState:
         applied = self._options.applied
@@ -135,6 +147,19 @@ def describe_profile(profile: Profile) -> pb.Profile:
             for share in profile.top_operators
         ],
         message=profile.message,
+    )
+
+
+def _measured(found: Measurement) -> pb.MeasureResponse:
+    return pb.MeasureResponse(
+        tokens_per_second=found.tokens_per_second,
+        time_to_first_token_seconds=found.first_token_seconds,
+        operators=[
+            pb.OperatorTime(
+                op_type=each.op_type, provider=each.provider, microseconds_per_run=each.microseconds_per_run
+            )
+            for each in found.operators
+        ],
     )
 
 

@@ -27,6 +27,7 @@ from genai_runtime.front.generating import GenerationService, ServiceLimits
 from genai_runtime.front.http.app import Served, build_app
 from genai_runtime.front.http.listener import HttpListener
 from genai_runtime.front.listeners import ControlListener, DataListener
+from genai_runtime.front.measuring import Measuring
 from genai_runtime.front.metrics import Metrics, MetricsServer
 from genai_runtime.front.ports import EngineLink, Profiles
 from genai_runtime.front.runtime_options import RuntimeOptions
@@ -68,7 +69,9 @@ class RuntimeServer:
         limits = ServiceLimits(settings.max_request_seconds, settings.max_unread_bytes, choices)
         self._service = GenerationService(engine, self.state, self._admission, self.metrics, limits)
         self._service.tracing = make_tracing(name)
+        self._service.timeline = profiles.timeline
         self._card = ModelCard(name, settings.max_concurrent_requests, self._service, self.state)
+        self._measuring = Measuring(self._service, profiles)
         self._options = RuntimeOptions(engine, profiles, self.state)
         self._access = Access(settings.api_keys_dir)
         self._data, self._control, self._metrics_server = self._listen()
@@ -226,7 +229,7 @@ class RuntimeServer:
         )
 
     def _control_service(self, client_name: str | None) -> ControlService:
-        return ControlService(self._options, self._profiles, self._card, self.state, client_name)
+        return ControlService(self._options, self._profiles, self._card, self.state, self._measuring, client_name)
 
     def _engine_changed(self, up: bool) -> None:
         if up:
@@ -248,6 +251,8 @@ class RuntimeServer:
 
     def _show_load(self) -> None:
         self.metrics.show_load(self._admission.running, self._admission.waiting)
+        self._profiles.timeline.counter("queue", self._admission.waiting)
+        self._profiles.timeline.counter("running requests", self._admission.running)
 
 
 def _log_loaded(name: str, info: ModelInfo) -> None:
