@@ -55,7 +55,8 @@ class GenerationRequest:
     An end-of-sequence token or one of `stop_token_ids` ends it with STOP and is not given out; before `min_tokens` they
     are not chosen at all. `logprobs`: how many alternatives a token (0: its own alone), -1 for none at all. `adapter`
     names a LoRA adapter of the model, "" is none. A higher `priority` is served first. Which of these an engine can do
-    is in `ModelInfo.features`; the front refuses the rest.
+    is in `ModelInfo.features`; the front refuses the rest. `client` (an API key's name, or the peer's address) and
+    `choice_of` (the request of which this is a further choice, "" for the first) are for windows that choose by them.
     """
 
     request_id: str
@@ -69,6 +70,8 @@ class GenerationRequest:
     guidance: Guidance | None = None
     adapter: str = ""
     priority: int = 0
+    client: str = ""
+    choice_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,9 @@ class Finished:
 class WindowProgress:
     """What a profiling window has captured so far; the last one says `closed` and why.
 
+    `skipped_runs` were not chosen by its selection. `overhead_percent`: how much slower tokens came than just before it;
+    None where too few came to say so.
+
     The raw files lie in the window's own folder; merging them into one trace is not the engine's work.
     """
 
@@ -124,6 +130,8 @@ class WindowProgress:
     closed: bool = False
     close_reason: str = ""
     message: str = ""
+    skipped_runs: int = 0
+    overhead_percent: float | None = None
 
 
 EngineEvent = Tokens | Finished | WindowProgress

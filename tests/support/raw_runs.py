@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from genai_runtime.engine.protocol import Window
+from genai_runtime.profiling.selection import Selection
 from genai_runtime.profiling.window import OpenWindow
 
 STAMP = "_2026-11-21_05-15-45_192.json"
@@ -42,10 +43,11 @@ def write_raw(prefix: str, *ops: Op, length: int = 100, stamp: str = STAMP) -> P
     return path
 
 
-def window(**caps: float) -> Window:
+def window(selection: Selection | None = None, **caps: float) -> Window:
     """A window with caps that are not reached unless given."""
     limits = {"max_runs": 1000, "max_bytes": 10**9, "max_seconds": 1000.0} | caps
-    return Window(WINDOW_ID, int(limits["max_runs"]), int(limits["max_bytes"]), limits["max_seconds"])
+    runs, size, seconds = int(limits["max_runs"]), int(limits["max_bytes"]), limits["max_seconds"]
+    return Window(WINDOW_ID, runs, size, seconds, selection or Selection())
 
 
 def capture(opened: OpenWindow, request: str, kind: str, tokens: int, *ops: Op) -> Path:

@@ -77,7 +77,7 @@ class FakeEngine:
             os.kill(os.getpid(), signal.SIGSEGV)
         model = inspect_model(spec.model_dir)
         self._vocabulary_size = model.vocabulary_size
-        self._windows = Windows(spec.profile_dir)
+        self._windows = Windows(spec.profile_dir, find=self._request)
         return ModelInfo(
             architecture=model.architecture,
             context_length=model.context_length,
@@ -123,11 +123,17 @@ class FakeEngine:
     def step(self) -> list[EngineEvent]:
         """One token for each request."""
         events = [event for row in list(self._rows.values()) for event in self._advance(row)]
+        self._windows.stepped(self._generated_tokens, self._prompt_tokens, busy=bool(self._rows))
         return [*events, *self._windows.events()]
 
     def busy(self) -> bool:
         """Whether `step` has anything to do now."""
         return bool(self._rows) or self._windows.due()
+
+    def prefilling(self) -> bool:
+        """Whether the next `step` computes a prompt, which takes longer than a token of each request."""
+        with self._changed:
+            return any(not row.prefilled for row in self._rows.values())
 
     def open_window(self, window: Window) -> None:
         """Write one small file for each run from now on."""
@@ -137,6 +143,9 @@ class FakeEngine:
         """Close the open window, if any."""
         self._windows.close(reason)
 
+    def set_arena_shrinkage(self, on: bool) -> None:
+        """There is no arena: it is taken and means nothing."""
+
     def stats(self) -> EngineStats:
         """Counts since the start."""
         return EngineStats(len(self._rows), self._prompt_tokens, self._generated_tokens)
@@ -144,6 +153,10 @@ class FakeEngine:
     def close(self) -> None:
         """Forget everything."""
         self._rows.clear()
+
+    def _request(self, request_id: str) -> GenerationRequest | None:
+        row = self._rows.get(request_id)
+        return row.request if row is not None else None
 
     def _advance(self, row: _Row) -> list[EngineEvent]:
         prompt, request_id = row.request.prompt, row.request.request_id

@@ -1,6 +1,7 @@
 """What an engine is. Both engines and the fake implement `Engine`; the worker and the front know nothing else.
 
-One thread, the worker's, owns an engine: it alone calls `load`, `submit`, `step`, `open_window`, `close_window`.
+One thread, the worker's, owns an engine: it alone calls `load`, `submit`, `step`, `open_window`, `close_window` and
+`set_arena_shrinkage`.
 `cancel`, `halt` and `resume` may be called from any other thread at any time: they take effect *inside* a run that is
 in progress (a prefill of a long prompt included) and their events come out of the next `step`.
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from genai_runtime.generation import EngineEvent, FinishReason, GenerationRequest
+from genai_runtime.profiling.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,16 @@ FEATURES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A profiling window. `window_id` is made by the server ([A-Za-z0-9-], no separators) and names the trace file."""
+    """A profiling window. `window_id` is made by the server ([A-Za-z0-9-], no separators) and names the trace file.
+
+    `selection` has been checked.
+    """
 
     window_id: str
     max_runs: int
     max_bytes: int
     max_seconds: float
+    selection: Selection = field(default_factory=Selection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +134,23 @@ class Engine(Protocol):
         """Whether `step` has anything to do now."""
         ...
 
+    def prefilling(self) -> bool:
+        """Whether the next `step` computes a prompt, which takes longer than a token of each request."""
+        ...
+
     def open_window(self, window: Window) -> None:
-        """Profile every run from now until a cap is reached. An open window is closed first ("replaced")."""
+        """Profile the selected runs from now until a cap is reached. An open window is closed first ("replaced")."""
         ...
 
     def close_window(self, reason: str) -> None:
         """Close the open window, if any; its last `WindowProgress` comes out of the next `step`."""
+        ...
+
+    def set_arena_shrinkage(self, on: bool) -> None:
+        """Give the arena's unused memory back after each of a prompt's runs, from the next one on.
+
+        Not called where `ModelInfo.unsupported_options` says arena-shrinkage.
+        """
         ...
 
     def stats(self) -> EngineStats:

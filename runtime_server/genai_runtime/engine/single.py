@@ -42,7 +42,7 @@ class SingleEngine:
     def load(self, spec: EngineSpec) -> ModelInfo:
         """Load the model. Raises `ModelUnusable` with the reason."""
         self._model, self._info = single_load.load(spec)
-        self._windows = Windows(spec.profile_dir)
+        self._windows = Windows(spec.profile_dir, find=self._request)
         self._eos = frozenset(self._info.eos_token_ids)
         return self._info
 
@@ -82,12 +82,19 @@ class SingleEngine:
             rows = list(self._rows.values())
         for row in rows:
             events += self._advance(row)
-        events += self._loaded()[2].events()
+        windows = self._loaded()[2]
+        windows.stepped(self._generated_tokens, self._prompt_tokens, busy=bool(self._rows))
+        events += windows.events()
         return events
 
     def busy(self) -> bool:
         """Whether `step` has anything to do now."""
         return bool(self._rows) or (self._windows is not None and self._windows.due())
+
+    def prefilling(self) -> bool:
+        """Whether the next `step` computes a prompt, which takes longer than a token of each request."""
+        with self._lock:
+            return any(row.appended < len(row.request.prompt) for row in self._rows.values())
 
     def open_window(self, window: Window) -> None:
         """Profile every run from now until a cap is reached. An open window is closed first ("replaced")."""
@@ -96,6 +103,10 @@ class SingleEngine:
     def close_window(self, reason: str) -> None:
         """Close the open window, if any; its last `WindowProgress` comes out of the next `step`."""
         self._loaded()[2].close(reason)
+
+    def set_arena_shrinkage(self, on: bool) -> None:
+        """GenAI has no way to change its run options once a model is loaded. Raises `EngineFailure`."""
+        raise EngineFailure(f"the engine single cannot set arena-shrinkage to {on:d}; the engine batch can")
 
     def stats(self) -> EngineStats:
         """Counts since the start. Thread-safe."""
@@ -188,6 +199,10 @@ class SingleEngine:
             )
         if min(prompt) < 0 or max(prompt) >= info.vocabulary_size:
             raise EngineFailure(f"the prompt has a token outside of the vocabulary of {info.vocabulary_size}")
+
+    def _request(self, request_id: str) -> GenerationRequest | None:
+        row = self._rows.get(request_id)
+        return row.request if row is not None else None
 
     def _loaded(self) -> tuple[Model, ModelInfo, Windows]:
         if self._model is None or self._info is None or self._windows is None:

@@ -32,7 +32,8 @@ def requests_of(request: GenerationRequest, choices: int) -> list[GenerationRequ
 def _another(request: GenerationRequest, index: int) -> GenerationRequest:
     seed = request.sampling.seed
     sampling = replace(request.sampling, seed=None if seed is None else (seed + index) % _SEEDS)
-    return replace(request, request_id=f"{request.request_id}-{index}", sampling=sampling)
+    id_ = f"{request.request_id}-{index}"
+    return replace(request, request_id=id_, sampling=sampling, choice_of=request.request_id)
 
 
 class Choice:

@@ -5,7 +5,7 @@ Protocols translate (`dialects/`), the engine process generates; here is what ha
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from genai_runtime.errors import (
     EngineFailure,
@@ -27,6 +27,7 @@ from genai_runtime.front.state import StateHolder
 from genai_runtime.front.tracing import Tracing
 from genai_runtime.front.validation import Call
 from genai_runtime.generation import FinishReason, GenerationRequest
+from genai_runtime.profiling.timeline import Timeline
 
 __all__ = ["Ending", "GenerationService", "RequestInfo", "TextChunk"]
 
@@ -84,6 +85,7 @@ class GenerationService:
     ) -> None:
         self.model: ServedModel | None = None
         self.tracing: Tracing | None = None
+        self.timeline = Timeline()  # of the profiling window that is open
         self._engine = engine
         self._state = state
         self._admission = admission
@@ -101,13 +103,13 @@ class GenerationService:
         Raises `InvalidRequest`, `ModelNotFound`, `Overloaded`, `NotServing`, `DeadlinePassed`. Closing the generator,
         or cancelling the task that runs it, ends the generation in the engine.
         """
-        record = RequestRecord(method, self._metrics, client=call.client)
+        record = RequestRecord(method, self._metrics, client=call.client, timeline=self.timeline)
         held: _Held | None = None
         try:
             self.refuse_unless_serving()
             held = self._hold(call, record)
             request = await self.served_model().prepare(call, record.request_id)
-            record.request, record.prompt_tokens = request, len(request.prompt)
+            record.prepared(request)
             turn = Turn(record.request_id, call.client, record.choices, request.priority, call.deadline)
             held.raise_if_withdrawn()
             async with self._admission.slot(turn) as queue_seconds:
@@ -202,7 +204,7 @@ class GenerationService:
         return running, {record.adapter for record in records if record.adapter and record.stage == "queued"}
 
     def _start(self, request: GenerationRequest, call: Call, record: RequestRecord) -> GenerationRun:
-        requests = requests_of(request, record.choices)
+        requests = requests_of(replace(request, client=call.client), record.choices)
         try:
             stream = self._engine.submit(*requests, max_unread_bytes=self._limits.max_unread_bytes)
         except EngineFailure as error:

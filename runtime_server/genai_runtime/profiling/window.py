@@ -1,7 +1,7 @@
-"""An open profiling window, inside the engine process: which runs are profiled, their files accounted, the caps.
+"""An open profiling window, inside the engine process: its runs' files accounted, the caps. Which runs: `selection`.
 
-The engine asks for a prefix before each Session::Run, gives it to ONNX Runtime's run-level profiler, and reports when
-the run is over. Merging the files is not done here: it would cost the engine's time (`merge`).
+The engine asks whether a run is wanted, then for a prefix, gives that to ONNX Runtime's run-level profiler, and reports
+when the run is over. Merging the files is not done here: it would cost the engine's time (`merge`).
 
 ONNX Runtime writes `PREFIX_<local time, ms>.json`, one file a Session::Run (a prefill in chunks is several), and says
 nothing when it cannot write, so every run is checked. Files of one prefix in the same millisecond overwrite each other,
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 from genai_runtime.engine.protocol import Window
-from genai_runtime.generation import WindowProgress
+from genai_runtime.generation import GenerationRequest, WindowProgress
 from genai_runtime.profiling.manifest import (
     MANIFEST,
     RUNNING,
@@ -31,10 +31,13 @@ from genai_runtime.profiling.manifest import (
     write_run,
     write_sampled,
 )
+from genai_runtime.profiling.selection import Chooser, Requests
 from genai_runtime.profiling.store import RAW_SUFFIX, free_bytes
 
 # Left free on the volume, for the merged trace and for whoever else writes there.
 RESERVE_BYTES = 64 * 1024 * 1024
+# How often it is looked at while nothing is captured.
+_LOOK_SECONDS = 0.25
 _STAMP = re.compile(r"_(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_(\d{3})\.json$")
 _STAMP_TOLERANCE_NS = 2_000_000
 # What ONNX Runtime appends to the prefix.
@@ -42,9 +45,10 @@ _SUFFIX_LENGTH = len("_2026-01-01_00-00-00_000.json")
 
 
 class OpenWindow:
-    """One window. One thread uses it: `before_run`, the run, `after_run`; `cap_reached` also while idle; `close`.
+    """One window, for one thread: `wants`, `before_run`, the run, `after_run`; `cap_reached` also while idle; `close`.
 
-    `interrupted` runs (cancelled, terminated) that never began leave no file and are not counted at all.
+    `interrupted` runs (cancelled, terminated) that never began leave no file and are not counted at all. A run that is
+    not wanted costs no look at the disk.
     """
 
     def __init__(
@@ -53,9 +57,14 @@ class OpenWindow:
         folder: Path,
         monotonic: Callable[[], float] = time.monotonic,
         reserve_bytes: int = RESERVE_BYTES,
+        find: Callable[[str], GenerationRequest | None] = lambda _: None,
     ) -> None:
-        """Make the working folder. Raises OSError that says what is wrong with it."""
+        """Make the working folder; `find` knows the engine's requests by id.
+
+        Raises OSError that says what is wrong with the folder, `InvalidSelection`.
+        """
         self._window = window
+        self._chooser = Chooser(window.selection, find)
         self._monotonic = monotonic
         self._opened = monotonic()
         self._reserve = reserve_bytes
@@ -67,15 +76,31 @@ class OpenWindow:
         self._runs = 0
         self._bytes = 0
         self._dropped = 0
+        self._skipped = 0
+        self._full = False
+        self._look_again = 0.0
         self._requests: set[str] = set()
         self._last_drop = ""
         self._closed: WindowProgress | None = None
         self._manifest = self._make_folder()
 
+    def wants(self, kind: str, requests: Requests) -> bool:
+        """Whether the run that starts now is to be captured; one that is not chosen counts as skipped.
+
+        `kind` is "prefill" or "decode". Ask once a run; after the window's end nothing is counted.
+        """
+        self.captured = 0
+        if self._closed is not None or self.cap_reached() is not None:
+            return False
+        if self._chooser.wants(kind, requests):
+            return True
+        self._skipped += 1
+        return False
+
     def before_run(self, kind: str, requests: Mapping[str, int]) -> str | None:
         """Return the absolute prefix for the run that starts now, or None when it must not be profiled (cap, closed).
 
-        `kind` is "prefill" or "decode"; what is told of each request is said at `Run`.
+        What is told of each request is said at `Run`.
         """
         self.captured = 0
         if self._closed is not None or self.cap_reached() is not None:
@@ -118,11 +143,12 @@ class OpenWindow:
 
     def cap_reached(self) -> str | None:
         """Return which cap ends the window now ("max_runs", "max_bytes", "max_seconds"), or None."""
-        if self._monotonic() - self._opened >= self._window.max_seconds:
+        now = self._monotonic()
+        if now - self._opened >= self._window.max_seconds:
             return "max_seconds"
         if self._runs + self._dropped >= self._window.max_runs:
             return "max_runs"
-        if self._bytes >= self._window.max_bytes or self._volume_full():
+        if self._bytes >= self._window.max_bytes or self._volume_full(now):
             return "max_bytes"
         return None
 
@@ -187,6 +213,7 @@ class OpenWindow:
     def _account(self, run: Run) -> None:
         size = sum(file.bytes for file in run.files)
         self._bytes += size
+        self._look_again = 0.0
         try:
             write_run(self._manifest, run)
         except OSError as error:
@@ -201,15 +228,24 @@ class OpenWindow:
         self.captured = run.run
         self._requests.update(run.requests)
 
-    def _volume_full(self) -> bool:
-        try:
-            return free_bytes(self._folder) < self._reserve
-        except OSError:
-            return True
+    def _volume_full(self, now: float) -> bool:
+        """Looked at after every captured run, and now and then."""
+        if not self._full and now >= self._look_again:
+            self._look_again = now + _LOOK_SECONDS
+            try:
+                self._full = free_bytes(self._folder) < self._reserve
+            except OSError:
+                self._full = True
+        return self._full
 
     def _closing_message(self, reason: str) -> str:
         parts = []
-        if self._runs == 0 and self._dropped == 0:
+        if self._runs == 0 and self._dropped == 0 and self._skipped:
+            parts.append(
+                f"None of the {self._skipped} runs of the model while the window was open was chosen by its selection, "
+                "so nothing was captured."
+            )
+        elif self._runs == 0 and self._dropped == 0:
             parts.append("No run of the model happened while the window was open, so nothing was captured.")
         elif self._runs == 0:
             parts.append("Nothing was captured.")
@@ -229,6 +265,7 @@ class OpenWindow:
             closed,
             close_reason,
             message,
+            self._skipped,
         )
 
 

@@ -101,7 +101,8 @@ def test_choices_are_requests_of_their_own() -> None:
     requests = requests_of(request, 3)
     assert [each.request_id for each in requests] == ["r", "r-1", "r-2"]
     assert [each.sampling.seed for each in requests] == [2**64 - 1, 0, 1]
-    assert all(replace(each, request_id="r", sampling=request.sampling) == request for each in requests)
+    assert [each.choice_of for each in requests] == ["", "r", "r"]
+    assert all(replace(each, request_id="r", choice_of="", sampling=request.sampling) == request for each in requests)
 
 
 @pytest.mark.parametrize("choices", [1, 4])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from genai_runtime.profiling.manifest import read_manifest
+from genai_runtime.profiling.selection import InvalidSelection, Selection
 from genai_runtime.profiling.window import OpenWindow
 from support.raw_runs import WINDOW_ID, capture, window, write_raw
 
@@ -31,8 +32,10 @@ def make(tmp_path: Path) -> Iterator[Opener]:
     """Opens windows in the test's folder, as `OpenWindow` does, and closes them at the end."""
     made: list[OpenWindow] = []
 
-    def open_one(folder: Path = tmp_path, caps: dict[str, float] | None = None, **more: Any) -> OpenWindow:
-        made.append(OpenWindow(window(**caps or {}), folder, **more))
+    def open_one(
+        folder: Path = tmp_path, caps: dict[str, float] | None = None, selection: Selection | None = None, **more: Any
+    ) -> OpenWindow:
+        made.append(OpenWindow(window(selection, **caps or {}), folder, **more))
         return made[-1]
 
     yield open_one
@@ -223,3 +226,52 @@ def test_user_text_in_a_request_id_never_becomes_a_path(make: Opener, tmp_path: 
     assert prefix is not None
     assert Path(prefix).parent == tmp_path / f"{WINDOW_ID}.raw" / "running"
     assert "x" not in Path(prefix).name
+
+
+def test_runs_that_are_not_chosen_are_skipped_without_a_look_at_the_disk(
+    make: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    opened = make(selection=Selection(runs="every 100"), monotonic=clock)
+    assert opened.wants("decode", dict)
+    capture(opened, "a", "decode", 1)
+    looks = 0
+
+    def look(folder: Path) -> int:
+        nonlocal looks
+        looks += 1
+        return 2**62
+
+    monkeypatch.setattr("genai_runtime.profiling.window.free_bytes", look)
+    assert opened.cap_reached() is None
+    assert looks == 1  # after the captured run
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert [opened.wants("decode", dict) for _ in range(99)] == [False] * 99
+    assert looks == 1
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    progress = opened.progress()
+    assert (progress.runs, progress.skipped_runs, progress.dropped_runs) == (1, 99, 0)
+    assert opened.wants("decode", dict)
+
+
+def test_a_selection_that_no_run_met_says_so(make: Opener) -> None:
+    opened = make(selection=Selection(runs="50-60"))
+    for number in range(1, 4):
+        assert not opened.wants("decode", lambda: {"a": number})  # noqa: B023
+    last = opened.close("disabled")
+    assert (last.runs, last.skipped_runs) == (0, 3)
+    assert last.message.startswith("None of the 3 runs")
+
+
+def test_nothing_is_skipped_after_the_end(make: Opener) -> None:
+    opened = make(selection=Selection(runs="5"), caps={"max_runs": 1})
+    assert opened.wants("decode", lambda: {"a": 6})
+    capture(opened, "a", "decode", 6)
+    assert not opened.wants("decode", lambda: {"a": 7})
+    assert opened.progress().skipped_runs == 0
+
+
+def test_a_selection_that_cannot_be_read_opens_nothing(make: Opener, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSelection):
+        make(selection=Selection(runs="../x"))
+    assert list(tmp_path.iterdir()) == []

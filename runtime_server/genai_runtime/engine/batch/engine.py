@@ -55,7 +55,7 @@ class BatchEngine:
     def load(self, spec: EngineSpec) -> ModelInfo:
         """Load the model. Raises `ModelUnusable` with the reason."""
         model = load(spec, self._make_graph)
-        windows = Windows(spec.profile_dir)
+        windows = Windows(spec.profile_dir, lambda: model.rows.memory.used, self._request)
 
         def options(adapter: str) -> ort.RunOptions:
             made = ort.RunOptions()
@@ -115,6 +115,7 @@ class BatchEngine:
         self._prefill(parts, events)
         self._decode(parts, events)
         self._reap(events)
+        parts.windows.stepped(parts.decoding.generated_tokens, parts.runs.counts["prefill"], busy=bool(self._held))
         events += parts.windows.events()
         if not events and self._waiting and len(self._waiting) == len(self._held):
             time.sleep(_COMPILE_WAIT_SECONDS)
@@ -124,6 +125,12 @@ class BatchEngine:
         """Whether `step` has anything to do now."""
         return bool(self._held or self._ended) or (self._parts is not None and self._parts.windows.due())
 
+    def prefilling(self) -> bool:
+        """Whether the next `step` computes a prompt, which takes longer than a token of each request."""
+        if self._joining is not None:
+            return True
+        return bool(self._waiting) and self._parts is not None and not self._parts.model.rows.slots.full
+
     def open_window(self, window: Window) -> None:
         """Profile every run from now until a cap is reached. An open window is closed first ("replaced")."""
         self._loaded().windows.open(window)
@@ -131,6 +138,10 @@ class BatchEngine:
     def close_window(self, reason: str) -> None:
         """Close the open window, if any; its last `WindowProgress` comes out of the next `step`."""
         self._loaded().windows.close(reason)
+
+    def set_arena_shrinkage(self, on: bool) -> None:
+        """Give the arena's unused memory back after each of a prompt's runs, from the next one on."""
+        self._loaded().runs.shrink_arena(on)
 
     def stats(self) -> EngineStats:
         """Counts since the start. Thread-safe."""
@@ -272,6 +283,7 @@ class BatchEngine:
                 lambda: {sequence.request_id: count},
                 lambda: sequence.stop is None,
                 lambda options: model.graph.prefill(sequence.row, ids, done, options),
+                lambda: {sequence.request_id: sequence.cached},
             )
         except Terminated:
             return False
@@ -311,6 +323,10 @@ class BatchEngine:
         if growth:
             rows.memory.grow(rows.lengths[: len(rows.slots)])
             rows.fit()
+
+    def _request(self, request_id: str) -> GenerationRequest | None:
+        sequence = self._held.get(request_id)
+        return sequence.request if sequence is not None else None
 
     def _loaded(self) -> "_Parts":
         if self._parts is None:

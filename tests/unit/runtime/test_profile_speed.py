@@ -1,0 +1,81 @@
+"""How much slower tokens come inside a window: what is compared with what, and when nothing can be said."""
+
+import pytest
+
+from genai_runtime.profiling.speed import LEAST_TOKENS, SpeedMeter
+
+
+class Steps:
+    """An engine's steps on a clock of the test's own."""
+
+    def __init__(self) -> None:
+        self.meter = SpeedMeter()
+        self.now = 100.0
+        self.tokens = self.prefills = 0
+
+    def decode(self, count: int, seconds: float, made: int = 1) -> None:
+        for _ in range(count):
+            self.now += seconds
+            self.tokens += made
+            self.meter.step(self.now, self.tokens, self.prefills, busy=True)
+
+    def prefill(self, seconds: float) -> None:
+        self.now += seconds
+        self.prefills += 1
+        self.tokens += 1
+        self.meter.step(self.now, self.tokens, self.prefills, busy=True)
+
+    def idle(self, seconds: float) -> None:
+        self.meter.step(self.now, self.tokens, self.prefills, busy=False)
+        self.now += seconds
+
+
+@pytest.fixture
+def steps() -> Steps:
+    return Steps()
+
+
+def test_twice_as_long_is_half_the_speed(steps: Steps) -> None:
+    steps.decode(101, 0.01)
+    steps.meter.begin()
+    steps.decode(100, 0.02)
+    assert steps.meter.end() == pytest.approx(50)
+
+
+def test_other_batches_idle_times_and_prompts_count_for_nothing(steps: Steps) -> None:
+    steps.decode(101, 0.01)
+    steps.decode(100, 0.03, made=8)
+    steps.meter.begin()
+    steps.prefill(5)
+    steps.decode(100, 0.03, made=8)
+    steps.idle(60)
+    steps.decode(100, 0.01)
+    steps.decode(100, 9.9, made=3)  # such a batch was not seen before
+    assert steps.meter.end() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("before", "inside"), [(LEAST_TOKENS - 1, 500), (500, LEAST_TOKENS - 1), (0, 500), (500, 0)])
+def test_too_few_tokens_on_either_side_say_nothing(steps: Steps, before: int, inside: int) -> None:
+    steps.meter.step(steps.now, 0, 0, busy=True)
+    steps.decode(before, 0.01)
+    steps.meter.begin()
+    steps.decode(inside, 0.01)
+    assert steps.meter.end() is None
+
+
+def test_only_the_last_seconds_before_count(steps: Steps) -> None:
+    steps.decode(300, 0.1)
+    steps.decode(2000, 0.01)
+    steps.meter.begin()
+    steps.decode(100, 0.01)
+    assert steps.meter.end() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_windows_own_time_is_not_before_the_next_one(steps: Steps) -> None:
+    steps.decode(101, 0.01)
+    steps.meter.begin()
+    steps.decode(100, 0.04)
+    steps.meter.end()
+    steps.meter.begin()
+    steps.decode(100, 0.01)
+    assert steps.meter.end() == pytest.approx(0, abs=1e-6)
