@@ -90,7 +90,7 @@ capabilities:
 # The job that collects a profile's traces into a claim or a bucket; its owner's deletion deletes it.
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]

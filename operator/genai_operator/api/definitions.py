@@ -1,4 +1,4 @@
-"""The two kinds of resource: their names, what they are made of, and the columns kubectl shows. `crd.py` prints them."""
+"""The two kinds of resource: their names, parts and the columns kubectl shows. Printing them is `crd.py`'s work."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -164,9 +164,7 @@ class GenAIProfileSpec(ApiModel):
     """A profiling window, once, on pods of one model. Only suspend and the two times may change afterwards."""
 
     model_config = ConfigDict(
-        json_schema_extra=cel(
-            *_unchanged("model"), *map(_unchanged, ("pods", "requests", "runs", "limits", "output"))
-        )
+        json_schema_extra=cel(*_unchanged("model"), *map(_unchanged, ("pods", "requests", "runs", "limits", "output")))
     )
 
     model: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NAME_PATTERN)] = Field(

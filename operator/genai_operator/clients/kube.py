@@ -17,7 +17,7 @@ from kubernetes.aio import config as kube_config
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
-from genai_operator.constants import API_VERSION, KIND, MANAGER, PLURAL
+from genai_operator.constants import API_VERSION, KIND, MANAGER, PLURAL, PROFILE_KIND, PROFILE_PLURAL
 from genai_operator.errors import (
     ClusterConflict,
     ClusterError,
@@ -53,6 +53,7 @@ class Resource:
 
 
 MODEL = Resource(API_VERSION, KIND, PLURAL)
+PROFILE = Resource(API_VERSION, PROFILE_KIND, PROFILE_PLURAL)
 DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
 SERVICE = Resource("v1", "Service", "services")
 SERVICE_ACCOUNT = Resource("v1", "ServiceAccount", "serviceaccounts")
@@ -60,12 +61,14 @@ SECRET = Resource("v1", "Secret", "secrets")
 DISRUPTION_BUDGET = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POD = Resource("v1", "Pod", "pods")
 EVENT = Resource("v1", "Event", "events")
+JOB = Resource("batch/v1", "Job", "jobs")
 LEASE = Resource("coordination.k8s.io/v1", "Lease", "leases")
 
 _BY_KIND = {
     (each.api_version, each.kind): each
     for each in (
         MODEL,
+        PROFILE,
         DEPLOYMENT,
         SERVICE,
         SERVICE_ACCOUNT,
@@ -73,6 +76,7 @@ _BY_KIND = {
         DISRUPTION_BUDGET,
         POD,
         EVENT,
+        JOB,
         LEASE,
     )
 }

@@ -6,7 +6,7 @@ from kopf._cogs.structs.ephemera import AnyMemo
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client.configuration import Configuration
 
-from genai_operator.constants import GROUP, KOPF_PREFIX, LABEL_MODEL
+from genai_operator.constants import KOPF_PREFIX
 from genai_operator.handlers.storage import NoDiffBase, NoProgress
 from genai_operator.services.resync import WATCHED
 
@@ -41,10 +41,10 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 0.1
     settings.queueing.worker_limit = _KOPF_WORKERS
     settings.process.ultimate_exiting_timeout = 10.0
-    for resource in WATCHED:
+    for resource, label in WATCHED.items():
         group, _, version = resource.api_version.rpartition("/")
-        if group != GROUP:
-            settings.watching.label_selectors[group, version, resource.plural] = LABEL_MODEL
+        if label:
+            settings.watching.label_selectors[group, version, resource.plural] = label
     return settings
 
 

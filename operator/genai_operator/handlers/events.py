@@ -1,4 +1,4 @@
-"""kopf's low-level event handlers: each event goes into the cache, and the key of the model it concerns on the queue.
+"""kopf's low-level event handlers: each event goes into the cache, and the key of what it concerns on the queue.
 
 No stateful handler, timer, daemon or delete handler may be added: they write kopf's own annotations and finalizers into
 users' objects. A test holds that.

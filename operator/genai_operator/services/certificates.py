@@ -24,12 +24,14 @@ from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.names import control_tls_secret_name
 from genai_operator.builders.metadata import child
 from genai_operator.clients.runtime import ClientIdentity
-from genai_operator.constants import GROUP, OPERATOR_COMMON_NAME
+from genai_operator.constants import COLLECTOR_COMMON_NAME, GROUP, OPERATOR_COMMON_NAME
 from genai_operator.errors import OperatorError
 
 PERIOD = timedelta(days=30)
 # A certificate outlives its period by another one: pods that reload late, or an operator that is away, lose nothing.
 _LIFETIME = 2 * PERIOD
+# A collector runs for minutes; its certificate is in a Secret of the users' namespace.
+_COLLECTOR_PERIOD = timedelta(days=1)
 _CLOCK_SKEW = timedelta(hours=1)
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 # Order of the P-256 group.
@@ -54,10 +56,14 @@ def control_server_name(name: str, namespace: str) -> str:
 
 def control_secret(model: GenAIModel, certificate: ControlCertificate) -> dict[str, Any]:
     """The manifest of the Secret that a model's pods mount."""
-    files = {"tls.crt": certificate.certificate, "tls.key": certificate.key, "ca.crt": certificate.authority}
-    data = {name: b64encode(content).decode("ascii") for name, content in files.items()}
     name = control_tls_secret_name(model.metadata.name)
-    return child(model, "v1", "Secret", name, type="kubernetes.io/tls", data=data)
+    return child(model, "v1", "Secret", name, type="kubernetes.io/tls", data=secret_data(certificate))
+
+
+def secret_data(certificate: ControlCertificate) -> dict[str, str]:
+    """The files of a certificate as a Secret holds them."""
+    files = {"tls.crt": certificate.certificate, "tls.key": certificate.key, "ca.crt": certificate.authority}
+    return {name: b64encode(content).decode("ascii") for name, content in files.items()}
 
 
 class ControlAuthority:
@@ -114,6 +120,26 @@ class ControlAuthority:
         )
         return ControlCertificate(certificate, _pem_key(key), self._pem, period)
 
+    def collector_certificate(self, server_name: str, uid: str) -> ControlCertificate:
+        """What the collector of one profile shows to the pods of one model: the same bytes for a day, and good for two.
+
+        Pods know it by its common name. It also says for which model's pods it is: `collector.` and their own name.
+        """
+        period = (self._clock() - _EPOCH) // _COLLECTOR_PERIOD
+        label = f"collector|{server_name}|{uid}|{period}"
+        key = self._derive_key(label)
+        certificate = self._issue(
+            label,
+            key,
+            f"collector.{server_name}",
+            starts=_EPOCH + period * _COLLECTOR_PERIOD,
+            usage=ExtendedKeyUsageOID.CLIENT_AUTH,
+            subject_alternative=True,
+            common_name=COLLECTOR_COMMON_NAME,
+            lifetime=2 * _COLLECTOR_PERIOD,
+        )
+        return ControlCertificate(certificate, _pem_key(key), self._pem, period)
+
     def renewal_due(self, uid: str, period: int) -> bool:
         """Whether a certificate of this period is to be replaced."""
         return self._period(_spread(uid)) != period
@@ -147,7 +173,7 @@ class ControlAuthority:
         secret = int.from_bytes(self._derive(f"key|{label}", 48), "big") % (_P256_ORDER - 1) + 1
         return ec.derive_private_key(secret, ec.SECP256R1())
 
-    def _issue(
+    def _issue(  # noqa: PLR0913 - what differs between the three kinds of certificates
         self,
         label: str,
         key: ec.EllipticCurvePrivateKey,
@@ -156,8 +182,10 @@ class ControlAuthority:
         starts: datetime,
         usage: x509.ObjectIdentifier,
         subject_alternative: bool,
+        common_name: str = "",
+        lifetime: timedelta = _LIFETIME,
     ) -> bytes:
-        common_name = name if len(name) <= _COMMON_NAME_LIMIT else f"control.{GROUP}"
+        common_name = common_name or (name if len(name) <= _COMMON_NAME_LIMIT else f"control.{GROUP}")
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
@@ -165,7 +193,7 @@ class ControlAuthority:
             .public_key(key.public_key())
             .serial_number(int.from_bytes(self._derive(f"serial|{label}", 16), "big") | 1)
             .not_valid_before(starts - _CLOCK_SKEW)
-            .not_valid_after(starts + _LIFETIME)
+            .not_valid_after(starts + lifetime)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
         )

@@ -10,16 +10,21 @@ from typing import Any, Self
 import structlog
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
-from genai_operator.clients.kube import MODEL, KubeClient, Resource
+from genai_operator.clients.kube import MODEL, POD, PROFILE, KubeClient, Resource
 from genai_operator.clients.runtime import RuntimeClient
+from genai_operator.clients.windows import WindowClient
 from genai_operator.errors import ClusterError
 from genai_operator.services.cache import DELETED, Cache
 from genai_operator.services.certificates import ControlAuthority
+from genai_operator.services.collector import Collector
 from genai_operator.services.leader import Leader, LeaseName
 from genai_operator.services.live_options import LiveOptions
 from genai_operator.services.models import ModelService
+from genai_operator.services.profile_cache import ProfileCache
+from genai_operator.services.profiles import ProfileService
 from genai_operator.services.queue import QueueMetrics, WorkQueue
-from genai_operator.services.resync import Resync
+from genai_operator.services.resync import OF_PROFILES, Resync
+from genai_operator.services.windows import LiveWindows
 from genai_operator.settings import OperatorSettings
 
 log = structlog.get_logger(__name__)
@@ -43,11 +48,25 @@ class Container:
         self.runtime = RuntimeClient(authority.client_identity)
         self.live = LiveOptions(self.runtime, settings, wake=self._wake)
         self.models = ModelService(kube, self.cache, self.live, authority, settings)
-        self.queue = WorkQueue(
-            self.models.reconcile, workers=settings.workers, metrics=QueueMetrics("models", self.registry)
-        )
+        metrics = QueueMetrics("models", self.registry)
+        self.queue = WorkQueue(self.models.reconcile, workers=settings.workers, metrics=metrics)
         self.resync = Resync(
             kube, self.cache, self.queue, namespaces=settings.namespaces, seconds=settings.resync_seconds
+        )
+        self.profile_cache = ProfileCache()
+        self.windows = LiveWindows(WindowClient(self.runtime), settings)
+        collector = Collector(kube, self.profile_cache, authority, settings)
+        self.profiles = ProfileService(kube, self.cache, self.profile_cache, self.windows, collector)
+        self.profile_queue = WorkQueue(
+            self.profiles.reconcile, workers=settings.workers, metrics=metrics.of("profiles"), kind="profile"
+        )
+        self.profile_resync = Resync(
+            kube,
+            self.profile_cache,
+            self.profile_queue,
+            watched=OF_PROFILES,
+            namespaces=settings.namespaces,
+            seconds=settings.resync_seconds,
         )
         lease = LeaseName(settings.namespace, settings.lease_name, settings.identity, settings.lease_seconds)
         self.leader = Leader(kube, lease, election=settings.leader_election)
@@ -64,11 +83,17 @@ class Container:
 
     def observe(self, resource: Resource, event: str | None, body: dict[str, Any]) -> None:
         """Takes in what a watch shows. A listing's objects wait behind what happens now."""
+        if resource in OF_PROFILES:
+            self._observe_profile(resource, event, body)
+            return
         key = self.cache.observe(resource, event, body)
         if key:
             self.queue.add(key, background=event is None)
         if resource is MODEL and event == DELETED and key:
             self.queue.forget(key)
+        if key and resource in (MODEL, POD):
+            for profile in self.profile_cache.of_model(key):
+                self.profile_queue.add(profile)
 
     def ailments(self) -> list[str]:
         """Why this process should be restarted; empty when it should not."""
@@ -81,19 +106,26 @@ class Container:
         return found
 
     async def until_served(self) -> None:
-        """Waits until the API server knows GenAIModel: kopf looks for it once, at its start. That is no ailment."""
+        """Waits until the API server knows our kinds: kopf looks for them once, at its start. That is no ailment."""
         last_told = -_TELL_SECONDS
         while True:
-            why = "it does not serve GenAIModel; install the CRD"
             try:
-                if await self.kube.served(MODEL, next(iter(self.settings.namespaces), "")):
-                    return
+                why = await self._unserved()
             except ClusterError as error:
                 why = str(error)
+            if not why:
+                return
             if monotonic() - last_told >= _TELL_SECONDS:
                 log.warning("waiting for the API server", why=why)
                 last_told = monotonic()
             await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _unserved(self) -> str:
+        """Which of our kinds the API server does not know; empty when it knows both."""
+        for resource in (MODEL, PROFILE):
+            if not await self.kube.served(resource, next(iter(self.settings.namespaces), "")):
+                return f"it does not serve {resource.kind}; install the CRD"
+        return ""
 
     async def run(self) -> None:
         """Leads when it is this operator's turn, and works until cancelled.
@@ -119,13 +151,22 @@ class Container:
         while True:
             try:
                 await self.resync.list_all()
+                await self.profile_resync.list_all()
                 break
             except ClusterError as error:
                 log.warning("the first listing failed", error=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
         group.create_task(self.queue.run(), name="queue")
         group.create_task(self.resync.run(), name="resync")
-        log.info("working", models=len(self.cache.keys()))
+        group.create_task(self.profile_queue.run(), name="profile queue")
+        group.create_task(self.profile_resync.run(), name="profile resync")
+        group.create_task(self.profiles.close_orphans(), name="windows of deleted profiles")
+        log.info("working", models=len(self.cache.keys()), profiles=len(self.profile_cache.keys()))
+
+    def _observe_profile(self, resource: Resource, event: str | None, body: dict[str, Any]) -> None:
+        key = self.profile_cache.observe(resource, event, body)
+        if key:
+            self.profile_queue.add(key, background=event is None)
 
     def _wake(self, key: str, seconds: float) -> None:
         if seconds > 0:

@@ -7,7 +7,9 @@ means is the business of the function that processes it.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from copy import copy
 from time import monotonic
+from typing import Self
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -43,6 +45,17 @@ class QueueMetrics:
         results = Counter(
             "controller_runtime_reconcile", "Passes by result", ["controller", "result"], registry=registry
         )
+        self._families = depth, adds, retries, waited, worked, active, results
+        self._take(name)
+
+    def of(self, name: str) -> Self:
+        """The same series for another queue."""
+        other = copy(self)
+        other._take(name)
+        return other
+
+    def _take(self, name: str) -> None:
+        depth, adds, retries, waited, worked, active, results = self._families
         self.depth = depth.labels(name)
         self.adds = adds.labels(name)
         self.retries = retries.labels(name)
@@ -55,7 +68,10 @@ class QueueMetrics:
 
 
 class WorkQueue:
-    """Runs `process` for keys. `add` and `add_after` are called on the event loop's thread."""
+    """Runs `process` for keys. `add` and `add_after` are called on the event loop's thread.
+
+    `kind` is what a key names, for the log.
+    """
 
     def __init__(
         self,
@@ -63,11 +79,13 @@ class WorkQueue:
         *,
         workers: int,
         metrics: QueueMetrics,
+        kind: str = "model",
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._process = process
         self._workers = workers
         self._metrics = metrics
+        self._kind = kind
         self._jitter = jitter
         # key -> when it was added; in order. What happened now goes before what is only looked at again.
         self._waiting: dict[str, float] = {}
@@ -162,10 +180,10 @@ class WorkQueue:
             after = await self._process(key)
         except OperatorError as error:
             self._retry(key, error.retry_after if isinstance(error, ClusterUnavailable) else 0.0)
-            log.warning("pass failed", model=key, error=str(error), failures=self._failures[key])
+            log.warning("pass failed", error=str(error), failures=self._failures[key], **{self._kind: key})
         except Exception:
             self._retry(key)
-            log.exception("pass failed unexpectedly", model=key, failures=self._failures[key])
+            log.exception("pass failed unexpectedly", failures=self._failures[key], **{self._kind: key})
         else:
             self._failures.pop(key, None)
             if after is None:

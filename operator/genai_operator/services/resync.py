@@ -1,42 +1,72 @@
-"""The safety net under the watches: lists everything, drops what is gone, and looks at every model again.
+"""The safety net under the watches: lists everything, drops what is gone, and looks at every key again.
 
 A watch that starts again after a gap does not say what was deleted meanwhile. The first listing, before the queue runs,
-keeps passes from deciding on half a cluster. The models' turns are spread over the period.
+keeps passes from deciding on half a cluster. The keys' turns are spread over the period. Models and profiles have a
+resync each, over caches of their own.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Protocol
 
 import structlog
 
 from genai_operator.clients.kube import (
     DEPLOYMENT,
     DISRUPTION_BUDGET,
+    JOB,
     MODEL,
     POD,
+    PROFILE,
     SERVICE,
     SERVICE_ACCOUNT,
     KubeClient,
     Resource,
 )
-from genai_operator.constants import LABEL_MODEL
+from genai_operator.constants import LABEL_MODEL, LABEL_PROFILE
 from genai_operator.errors import ClusterError
-from genai_operator.services.cache import Cache
 from genai_operator.services.queue import WorkQueue
 
 log = structlog.get_logger(__name__)
 
-# Everything that is watched; Secrets may not be read.
-WATCHED = (MODEL, DEPLOYMENT, SERVICE, SERVICE_ACCOUNT, DISRUPTION_BUDGET, POD)
+# Everything that is watched, and the label it must carry; Secrets may not be read.
+OF_MODELS = {
+    MODEL: "",
+    DEPLOYMENT: LABEL_MODEL,
+    SERVICE: LABEL_MODEL,
+    SERVICE_ACCOUNT: LABEL_MODEL,
+    DISRUPTION_BUDGET: LABEL_MODEL,
+    POD: LABEL_MODEL,
+}
+OF_PROFILES = {PROFILE: "", JOB: LABEL_PROFILE}
+WATCHED = {**OF_MODELS, **OF_PROFILES}
+
+
+class Listed(Protocol):
+    """A cache that a resync keeps complete: `services.cache.Cache`, and that of profiles."""
+
+    def keys(self) -> list[str]: ...
+
+    def observe(self, resource: Resource, event: str | None, body: Mapping[str, Any]) -> str | None: ...
+
+    def missing(self, resource: Resource, seen: Set[str], snapshot: int, namespace: str = "") -> list[str]: ...
 
 
 class Resync:
-    """Keeps the cache complete. `namespaces` empty means the whole cluster."""
+    """Keeps a cache complete. `watched` is a part of WATCHED; `namespaces` empty means the whole cluster."""
 
     def __init__(
-        self, kube: KubeClient, cache: Cache, queue: WorkQueue, *, namespaces: Sequence[str], seconds: float
+        self,
+        kube: KubeClient,
+        cache: Listed,
+        queue: WorkQueue,
+        *,
+        watched: Mapping[Resource, str] = OF_MODELS,
+        namespaces: Sequence[str],
+        seconds: float,
     ) -> None:
         self._kube = kube
+        self._watched = watched
         self._cache = cache
         self._queue = queue
         self._namespaces = tuple(namespaces)
@@ -48,12 +78,12 @@ class Resync:
         Raises:
             ClusterError: a listing failed; the cache keeps what it has.
         """
-        for resource in WATCHED:
+        for resource in self._watched:
             for namespace in self._namespaces or ("",):
                 await self._list(resource, namespace)
 
     async def run(self) -> None:
-        """Forever: wait out the period while queueing every model once, then list again."""
+        """Forever: wait out the period while queueing every key once, then list again."""
         while True:
             await self._revisit(self._cache.keys())
             try:
@@ -64,8 +94,7 @@ class Resync:
     async def _list(self, resource: Resource, namespace: str) -> None:
         seen: set[str] = set()
         snapshot = 0
-        selector = "" if resource is MODEL else LABEL_MODEL
-        async for items, version in self._kube.list(resource, namespace, selector):
+        async for items, version in self._kube.list(resource, namespace, self._watched[resource]):
             snapshot = int(version or 0)
             for item in items:
                 body = {"apiVersion": resource.api_version, "kind": resource.kind, **item}

@@ -1,11 +1,13 @@
-"""One condition: bounded text, and a time that stays while its status does. Which there are is `summary.py`'s."""
+"""One condition: bounded text, and a time that stays while its status does. Which there are is decided
+by `summary.py` and `profile_summary.py`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Literal
 
 from genai_operator.api.status_model import MAX_MESSAGE_LENGTH, Condition
-from genai_operator.status.reasons import ConditionType, Reason
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -15,7 +17,7 @@ class Verdict:
     """What a condition says."""
 
     status: Truth
-    reason: Reason
+    reason: StrEnum
     message: str = ""
 
 
@@ -30,7 +32,7 @@ class Conditions:
     generation: int | None
     now: str
 
-    def make(self, kind: ConditionType, verdict: Verdict) -> Condition:
+    def make(self, kind: StrEnum, verdict: Verdict) -> Condition:
         """The condition; its transition time is the previous one's if the status is the same."""
         before = previous_condition(self.previous, kind)
         same = before.get("status") == verdict.status and before.get("lastTransitionTime")

@@ -1,0 +1,144 @@
+"""Has a profile's traces collected by a Job, and reads what became of it. What the Job looks like is the builders'."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.api.genaiprofile import GenAIProfile
+from genai_operator.api.names import collector_name
+from genai_operator.api.profile_status import MAX_LOCATION_LENGTH, ProfilePod
+from genai_operator.builders.collector import TraceSource, collector_job, collector_secret
+from genai_operator.builders.settings import BuilderSettings
+from genai_operator.clients.kube import JOB, POD, KubeClient
+from genai_operator.clients.runtime import PodEndpoint
+from genai_operator.constants import LABEL_PROFILE
+from genai_operator.errors import ClusterConflict, ClusterRejected
+from genai_operator.services.certificates import ControlAuthority, control_server_name, secret_data
+from genai_operator.services.profile_cache import KnownJob, ProfileCache
+from genai_operator.services.reading import controller_uid, observed_pod
+from genai_operator.status.causes import pod_cause
+from genai_operator.status.observed import ObservedPod
+from genai_operator.status.profile_observed import Collection, JobState
+
+log = structlog.get_logger(__name__)
+
+_WORDS_LENGTH = 400
+
+
+class Collector:
+    """The collecting Jobs of all profiles. A Job is made once and never changed."""
+
+    def __init__(
+        self, kube: KubeClient, cache: ProfileCache, authority: ControlAuthority, settings: BuilderSettings
+    ) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._authority = authority
+        self._settings = settings
+
+    async def collect(
+        self,
+        profile: GenAIProfile,
+        model: GenAIModel | None,
+        captured: Sequence[ProfilePod],
+        pods: Sequence[ObservedPod],
+    ) -> Collection:
+        """Makes the Job unless it is there, and says how far it is. `pods`: those of the model that live.
+
+        Raises:
+            ClusterError: the API server did not answer, or could not take the Job now.
+        """
+        job = self._cache.job(profile.metadata.key)
+        if job is None:
+            return await self._make(profile, model, captured, pods)
+        if job.profile_uid != profile.metadata.uid:
+            return _taken(profile)
+        return await self._outcome(profile, job)
+
+    async def _make(
+        self,
+        profile: GenAIProfile,
+        model: GenAIModel | None,
+        captured: Sequence[ProfilePod],
+        pods: Sequence[ObservedPod],
+    ) -> Collection:
+        metadata = profile.metadata
+        present = await self._kube.get(JOB, metadata.namespace, collector_name(metadata.name))
+        if present is not None:  # the watch shows it in a moment
+            foreign = controller_uid(present) != metadata.uid
+            said = f"Job {collector_name(metadata.name)} exists and does not belong to this profile; delete it"
+            return (
+                Collection(JobState.FAILED, said) if foreign else Collection(JobState.RUNNING, "the collector starts")
+            )
+        by_uid = {pod.uid: pod for pod in pods}
+        server_name = control_server_name(profile.spec.model, metadata.namespace)
+        sources = [
+            TraceSource(entry.name, PodEndpoint(by_uid[entry.uid].ip, server_name).address(), entry.profile_id)
+            for entry in captured
+            if entry.uid in by_uid and entry.profile_id
+        ]
+        if model is None or not sources:
+            return Collection(JobState.FAILED, "the pods ended before their traces were collected")
+        certificate = self._authority.collector_certificate(server_name, metadata.uid)
+        try:
+            # Without force: a foreign Secret of this name is left alone.
+            await self._kube.apply(collector_secret(profile, secret_data(certificate)), force=False)
+            await self._kube.create(collector_job(profile, model, sources, server_name, self._settings))
+        except (ClusterRejected, ClusterConflict) as error:
+            return Collection(JobState.FAILED, f"the collector cannot be made: {error.said}")
+        log.info("collector made", profile=metadata.key, pods=len(sources))
+        missing = len(captured) - len(sources)
+        lost = f" without {missing} pods that ended meanwhile" if missing else ""
+        return Collection(JobState.RUNNING, f"the collector reads {len(sources)} pods{lost}")
+
+    async def _outcome(self, profile: GenAIProfile, job: KnownJob) -> Collection:
+        newest = await self._newest_pod(profile, job)
+        words = _last_line(newest.terminated_message) if newest else ""
+        if job.state is JobState.COMPLETE:
+            return _result(words)
+        if job.state is JobState.FAILED:
+            return Collection(JobState.FAILED, "; ".join(filter(None, (_message(words), job.message))))
+        cause = pod_cause(newest) if newest else None
+        return Collection(JobState.RUNNING, cause.message if cause else "the collector runs")
+
+    async def _newest_pod(self, profile: GenAIProfile, job: KnownJob) -> ObservedPod | None:
+        metadata = profile.metadata
+        found: list[ObservedPod] = []
+        async for items, _ in self._kube.list(POD, metadata.namespace, f"{LABEL_PROFILE}={metadata.name}"):
+            found += [observed_pod(body) for body in items if controller_uid(body) == job.uid]
+        return max(found, key=lambda pod: (pod.created, pod.name), default=None)
+
+
+def _taken(profile: GenAIProfile) -> Collection:
+    name = collector_name(profile.metadata.name)
+    return Collection(JobState.FAILED, f"Job {name} exists and does not belong to this profile; delete it")
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _message(line: str) -> str:
+    """The last words of a collector that failed: the message of a JSON line, or the end of its log."""
+    return str(_parsed(line).get("message") or line)[:_WORDS_LENGTH]
+
+
+def _result(line: str) -> Collection:
+    """What a collector that ended well wrote: `{"location", "bytes", "events"}`."""
+    found = _parsed(line)
+    location, size = found.get("location"), found.get("bytes")
+    if not isinstance(location, str) or not isinstance(size, int) or size < 0:
+        return Collection(JobState.FAILED, "the collector ended without saying where the trace is")
+    return Collection(JobState.COMPLETE, location=location[:MAX_LOCATION_LENGTH], bytes=size)
