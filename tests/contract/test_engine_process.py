@@ -243,3 +243,26 @@ def test_an_engine_does_not_outlive_its_killed_front(tmp_path: Path) -> None:
         engine = psutil.Process(int(front.stdout.readline()))
         front.kill()
     assert psutil.wait_procs([engine], timeout=30)[1] == []
+
+
+async def test_the_log_level_is_live_and_outlives_the_process(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with engine_process(tmp_path, crash_token=CRASH) as process:
+
+        async def says(request_id: str) -> bool:
+            await drain(process.submit(request(request_id, prompt_of(3), 2)))
+            await process.stats()
+            return f'"{request_id}"' in capfd.readouterr().err
+
+        assert not await says("before")
+        process.set_log_level("debug")
+        assert await says("debugged")
+        came_back = asyncio.Event()
+        process.on_change(lambda up: came_back.set() if up else None)
+        with pytest.raises(EngineFailure):
+            await drain(process.submit(request("crash", [CRASH])))
+        await came_back.wait()
+        assert await says("restarted")
+        process.set_log_level("info")
+        assert not await says("after")

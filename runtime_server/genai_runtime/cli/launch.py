@@ -32,7 +32,9 @@ async def run(settings: Settings, folder: Path, name: str) -> None:
     """Serve until SIGTERM or SIGINT. Raises what `RuntimeServer` and `inspect_model` raise."""
     inspect_model(folder)
     spec, silence = _spec(settings, folder), settings.engine_silence_seconds
-    engine = EngineProcess(spec, settings.engine, silence_seconds=silence)
+    # A pod's settings come as one variable, which the engine process does not read.
+    level: dict[str, str] = {"GENAI_LOG_LEVEL": settings.log_level}
+    engine = EngineProcess(spec, settings.engine, silence_seconds=silence, environment=level)
     profiles = ProfileRegistry(settings.profile_dir, engine)
     server = RuntimeServer(settings, folder, settings.model_name or name, engine, profiles)
     loop = asyncio.get_running_loop()

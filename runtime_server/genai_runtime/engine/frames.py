@@ -72,6 +72,16 @@ class CloseWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class SetLogLevel:
+    level: str  # debug | info | warning | error
+
+
+@dataclass(frozen=True, slots=True)
+class SetArenaShrinkage:
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Answered at once with the same number, also while a run is in progress; what was sent before it is applied."""
 
@@ -116,12 +126,13 @@ class Fatal:
     message: str
 
 
-ToEngine = Load | Submit | Cancel | Halt | Resume | OpenWindow | CloseWindow | Ping | Shutdown
+Option = SetLogLevel | SetArenaShrinkage
+ToEngine = Load | Submit | Cancel | Halt | Resume | OpenWindow | CloseWindow | Option | Ping | Shutdown
 ToFront = Loaded | LoadFailed | Pong | Events | Fatal
 Message = ToEngine | ToFront
 
 _KINDS: tuple[type[Message], ...] = (
-    *(Load, Submit, Cancel, Halt, Resume, OpenWindow, CloseWindow, Ping, Shutdown),
+    *(Load, Submit, Cancel, Halt, Resume, OpenWindow, CloseWindow, SetLogLevel, SetArenaShrinkage, Ping, Shutdown),
     *(Loaded, LoadFailed, Pong, Events, Fatal),
 )
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in _KINDS}

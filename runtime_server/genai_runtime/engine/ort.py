@@ -47,6 +47,7 @@ EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 # ONNX Runtime takes any key in silence: only keys whose effect was seen are passed on.
 SESSION_CONFIG_KEYS = frozenset({ALLOW_SPINNING, EXTERNAL_FOLDER})
 ARENA_SHRINKAGE = "memory.enable_memory_arena_shrinkage"
+CPU_ARENA = "cpu:0"  # its value: which arenas
 RUN_CONFIG_KEYS = frozenset({ARENA_SHRINKAGE})
 
 _NUMPY_NAMES = (  # by ONNX element type; None: numpy has no such type

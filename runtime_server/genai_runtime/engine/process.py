@@ -1,7 +1,8 @@
 """The engine process as the front sees it: requests in, events out, supervised and restarted with back-off.
 
 Implements `front.ports.EngineLink`, and the windows' part for the profile registry. What is restored after a restart:
-the model and a halt. Requests in flight fail, and windows are gone; their owners hear it from `on_change`.
+the model, a halt, the log level and the arena's shrinkage. Requests in flight fail, and windows are gone; their owners
+hear it from `on_change`.
 """
 
 import asyncio
@@ -49,6 +50,8 @@ class EngineProcess:
         self._ending = EndingRequests()
         self._watch: asyncio.Task[None] | None = None
         self._halted = False
+        self._log_level = ""  # what the process was started with
+        self._arena_shrinkage = False
         self._why_down = "the engine process has not been started"
         self._change_listeners: list[Callable[[bool], None]] = []
         self._window_listeners: list[Callable[[WindowProgress], None]] = []
@@ -114,6 +117,16 @@ class EngineProcess:
         self._halted = False
         self._tell(frames.Resume())
 
+    def set_log_level(self, level: str) -> None:
+        """The engine process's own lines: debug, info, warning or error. Holds over restarts."""
+        self._log_level = level
+        self._tell(frames.SetLogLevel(level))
+
+    def set_arena_shrinkage(self, on: bool) -> None:
+        """Whether a prompt's runs give the arena's unused memory back. Holds over restarts."""
+        self._arena_shrinkage = on
+        self._tell(frames.SetArenaShrinkage(on))
+
     def open_window(self, window: Window) -> None:
         """Profile every run from now on; an open window is closed first. Raises `EngineFailure` without an engine."""
         self._need_child().send(frames.OpenWindow(window))
@@ -159,6 +172,10 @@ class EngineProcess:
             raise
         if self._halted:
             child.send(frames.Halt())
+        if self._log_level:
+            child.send(frames.SetLogLevel(self._log_level))
+        if self._arena_shrinkage:
+            child.send(frames.SetArenaShrinkage(on=True))
         self._child, self.info = child, info
         self._watch = asyncio.create_task(self._end_if_it_hangs(child), name="engine watch")
         self._announce(up=True)

@@ -96,6 +96,7 @@ def _info(spec: EngineSpec, inspected: InspectedModel) -> ModelInfo:
         intra_op_threads=spec.intra_op_threads,
         onnxruntime_version=genai_capi.onnxruntime_version(),
         onnxruntime_genai_version=genai_capi.genai_version(),
+        unsupported_options=["arena-shrinkage"],  # GenAI reads run options with the model, and never again
         features=["stop_token_ids"],
         max_batch_size=spec.max_concurrent,
     )

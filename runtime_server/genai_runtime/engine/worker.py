@@ -71,23 +71,25 @@ class Worker:
                 inbox.wait(_IDLE_SECONDS)
             messages, events = inbox.take()
             for message in messages:
-                match message:
-                    case frames.OpenWindow(window):
-                        engine.open_window(window)
-                    case frames.CloseWindow(reason):
-                        engine.close_window(reason)
-                    case frames.Shutdown():
-                        stopping = True
-                        engine.close_window("shutdown")
+                stopping |= _apply(message, engine)
             if stopping:
                 for request_id in inbox.active:
                     engine.cancel(request_id, FinishReason.SHUTDOWN)
+            if engine.prefilling():
+                self._tell(outbox, hurry=True)
             events += engine.step()
-            inbox.active.difference_update(event.request_id for event in events if isinstance(event, Finished))
+            for event in events:
+                if isinstance(event, Finished):
+                    inbox.active.discard(event.request_id)
+                    _log.debug("request ended", **_shown(event))
             outbox.add(events)
-            frame = outbox.take(idle=not engine.busy())
-            if frame is not None and not inbox.closed:
-                self._send(frame)
+            if not inbox.closed:
+                self._tell(outbox, hurry=not engine.busy())
+
+    def _tell(self, outbox: Outbox, *, hurry: bool) -> None:
+        frame = outbox.take(hurry=hurry)
+        if frame is not None:
+            self._send(frame)
 
     def _read(self, inbox: Inbox, engine: Engine) -> None:
         """The reader thread."""
@@ -109,6 +111,36 @@ class Worker:
     def _send(self, message: frames.ToFront) -> None:
         with self._sending:
             frames.send(self._sock, message)
+
+
+def _shown(end: Finished) -> dict[str, object]:
+    """What a line of the log says of it."""
+    return {
+        "request": end.request_id,
+        "finish": end.reason.value,
+        "prompt_tokens": end.prompt_tokens,
+        "cached_tokens": end.cached_tokens,
+        "completion_tokens": end.completion_tokens,
+        "prefill_seconds": round(end.prefill_seconds, 6),
+        "decode_seconds": round(end.decode_seconds, 6),
+    }
+
+
+def _apply(message: frames.ToEngine, engine: Engine) -> bool:
+    """Do what the front says between two steps. Whether it is the end."""
+    match message:
+        case frames.OpenWindow(window):
+            engine.open_window(window)
+        case frames.CloseWindow(reason):
+            engine.close_window(reason)
+        case frames.SetLogLevel(level):
+            set_log_level(level)
+        case frames.SetArenaShrinkage(on):
+            engine.set_arena_shrinkage(on)
+        case frames.Shutdown():
+            engine.close_window("shutdown")
+            return True
+    return False
 
 
 def make_engine(name: str, spec: EngineSpec) -> tuple[Engine, str]:
@@ -163,7 +195,6 @@ def die_with_parent(parent: int) -> None:
 
 def configure_logs() -> None:
     """One JSON object a line on stderr, in the front's form."""
-    level = logging.getLevelNamesMapping().get(os.environ.get("GENAI_LOG_LEVEL", "info").upper(), logging.INFO)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -172,9 +203,15 @@ def configure_logs() -> None:
             structlog.processors.EventRenamer("message"),
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    set_log_level(os.environ.get("GENAI_LOG_LEVEL", "info"))
+
+
+def set_log_level(level: str) -> None:
+    """From the next line on. ONNX Runtime's own lines are not ours to switch: a session's level holds for its life."""
+    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(number))
 
 
 def main() -> None:

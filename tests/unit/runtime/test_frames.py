@@ -32,6 +32,8 @@ MESSAGES: list[frames.Message] = [
     frames.Resume(),
     frames.OpenWindow(Window("w-1", 10, 2**40, 1.5)),
     frames.CloseWindow("disabled"),
+    frames.SetLogLevel("debug"),
+    frames.SetArenaShrinkage(on=True),
     frames.Ping(7),
     frames.Shutdown(),
     frames.Loaded(INFO),

@@ -32,6 +32,7 @@ class Runs:
         self._options: dict[tuple[Kind, str], ort.RunOptions] = {}
         self._current: ort.RunOptions | None = None
         self._kind: Kind = "prefill"
+        self._shrink = False
         self.counts: dict[Kind, int] = {"prefill": 0, "decode": 0}
 
     def run(
@@ -41,6 +42,7 @@ class Runs:
         requests: Callable[[], dict[str, int]],
         wanted: Callable[[], bool],
         call: Callable[[ort.RunOptions], T],
+        cached: Callable[[], dict[str, int]] = dict,
     ) -> T:
         """Do `call` as one run of `requests` (see `profiling.manifest.Run`), unless it is not `wanted` any more.
 
@@ -49,12 +51,14 @@ class Runs:
         options = self._options.get((kind, adapter))
         if options is None:
             options = self._options[kind, adapter] = self._make(adapter)
+            if self._shrink and kind == "prefill":
+                options.add_config(ort.ARENA_SHRINKAGE, ort.CPU_ARENA)
         with self._lock:
             if not wanted():
                 raise Terminated
             self._current, self._kind = options, kind
         try:
-            with self._windows.run(kind, requests, lambda value: _profile(options, value)):
+            with self._windows.run(kind, requests, lambda value: _profile(options, value), cached):
                 result = call(options)
             self.counts[kind] += 1
         except ort.OrtError as error:
@@ -67,10 +71,20 @@ class Runs:
                 options.clear()
         return result
 
+    def sampling(self, choose: Callable[[], T]) -> T:
+        """Do `choose`, which chooses tokens from the last run's results; a span of its own if that was captured."""
+        return self._windows.sampling(choose)
+
     def terminate(self, kind: Kind | None = None) -> None:
         """End the run in progress, if there is one (of that kind). Call it with the lock held."""
         if self._current is not None and kind in (None, self._kind):
             self._current.terminate()
+
+    def shrink_arena(self, on: bool) -> None:
+        """Whether prefills give the arena's unused memory back. Not during a run."""
+        self._shrink = on
+        for key in [each for each in self._options if each[0] == "prefill"]:
+            self._options.pop(key).close()  # made anew: ONNX Runtime warns of an entry that is set again
 
     def close(self) -> None:
         """Free the options."""
