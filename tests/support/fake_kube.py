@@ -77,7 +77,7 @@ class FakeKube:
             for (kind, space, _), body in self.objects.items()
             if kind == resource.kind
             and namespace in ("", space)
-            and (not selector or selector in (body["metadata"].get("labels") or {}))
+            and _selected(selector, body["metadata"].get("labels") or {})
         ]
         yield found, str(next(self._versions))
 
@@ -136,6 +136,12 @@ class FakeKube:
             return
         for watcher in self.watchers:
             watcher(resource, event, copy.deepcopy(body))
+
+
+def _selected(selector: str, labels: Mapping[str, str]) -> bool:
+    """Whether a selector, one label or one label with its value, takes an object."""
+    name, equals, value = selector.partition("=")
+    return not name or (name in labels and (not equals or labels[name] == value))
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> dict[Any, Any]:

@@ -39,7 +39,7 @@ class ProfileWriter:
             ClusterError: the API server did not take it.
         """
         before = body.get("status") or {}
-        if before == status:
+        if _comparable(before) == _comparable(status):
             return True
         if _settled(before) == _settled(status) and self._too_soon(key):
             return True  # the next pass writes it
@@ -59,9 +59,14 @@ class ProfileWriter:
         return last is not None and (self._clock() - last).total_seconds() < _PROGRESS_SECONDS
 
 
+def _comparable(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The status with its conditions by type: the API server may keep them in another order."""
+    return {**status, "conditions": {each["type"]: each for each in status.get("conditions") or ()}}
+
+
 def _settled(status: Mapping[str, Any]) -> dict[str, Any]:
     """The status without what only counts."""
-    kept = {name: value for name, value in status.items() if name not in _PROGRESS}
+    kept = {name: value for name, value in _comparable(status).items() if name not in _PROGRESS}
     kept["pods"] = [
         {name: value for name, value in pod.items() if name not in _POD_PROGRESS} for pod in status.get("pods") or ()
     ]
