@@ -5,6 +5,7 @@ RuntimeServerError
 │   └── InvalidGuidance   a grammar or schema that cannot be used
 ├── ModelNotFound         the request names a model that is not served here
 ├── ProfileNotFound       no complete profile has that id
+├── AnotherWindowOpen     a profiling window cannot be opened beside the one that is open
 ├── RequestNotFound       no request of that id waits or runs
 ├── NotOffered            the protocol knows this call, this server does not do it
 ├── Unauthenticated       the caller showed no API key that is known here
@@ -45,6 +46,10 @@ class ModelNotFound(RuntimeServerError):
 
 class ProfileNotFound(RuntimeServerError):
     """This pod holds no complete profile of that id."""
+
+
+class AnotherWindowOpen(RuntimeServerError):
+    """A profiling window is open, and is not closed for another one; nothing was opened."""
 
 
 class RequestNotFound(RuntimeServerError):

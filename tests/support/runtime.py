@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,23 @@ class RecordedProfiles:
 
     async def close(self, reason: str) -> None:
         self.calls.append(f"close {reason}")
+
+    async def close_all(self, reason: str) -> None:
+        await self.close(reason)
+
+    async def open_with_id(self, window_id: str, wanted: WantedWindow) -> Profile:
+        if (known := self.with_id(window_id)) is None:
+            await self.open(wanted)
+            known = self.profiles[0] = replace(self.profiles[0], window_id=window_id)
+        return known
+
+    async def close_with_id(self, window_id: str) -> Profile:
+        if (known := self.with_id(window_id)) is None:
+            raise ProfileNotFound(f"no window {window_id!r}")
+        return known
+
+    def with_id(self, window_id: str) -> Profile | None:
+        return next((each for each in self.profiles if each.window_id == window_id), None)
 
     def newest(self) -> Profile | None:
         return self.profiles[0] if self.profiles else None

@@ -4,13 +4,14 @@ Implemented by `engine.process` and `profiles`, and by stand-ins in tests. No be
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from genai_runtime.engine.protocol import EngineStats, ModelInfo
 from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens
 from genai_runtime.profiling.record import Profile
+from genai_runtime.profiling.selection import Selection
 from genai_runtime.profiling.summary import OperatorTime
 from genai_runtime.profiling.timeline import Timeline
 
@@ -87,6 +88,7 @@ class WantedWindow:
     max_runs: int = 0
     max_bytes: int = 0
     max_seconds: int = 0
+    selection: Selection = field(default_factory=Selection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,30 @@ class Profiles(Protocol):
         ...
 
     async def open(self, wanted: WantedWindow) -> None:
-        """Open a window; an open one is closed first. Raises `InvalidRequest` for a cap beyond the server's."""
+        """Open a window without an id; another without is closed first, and while one with an id is open, this waits.
+
+        Raises `InvalidRequest` for what the server does not allow.
+        """
         ...
 
     async def close(self, reason: str) -> None:
-        """Close the open window, if there is one."""
+        """Close the open window if it has no id, and forget one that waits."""
+        ...
+
+    async def open_with_id(self, window_id: str, wanted: WantedWindow) -> Profile:
+        """Open this window, or return what became of it. Raises `AnotherWindowOpen`, and what `open` raises."""
+        ...
+
+    async def close_with_id(self, window_id: str) -> Profile:
+        """Close this window if it is open. Raises `ProfileNotFound`."""
+        ...
+
+    def with_id(self, window_id: str) -> Profile | None:
+        """The window that was opened with this id."""
+        ...
+
+    async def close_all(self, reason: str) -> None:
+        """Close whatever is open, and open nothing any more."""
         ...
 
     def newest(self) -> Profile | None:

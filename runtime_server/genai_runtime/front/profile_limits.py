@@ -1,10 +1,12 @@
-"""Caps of profiling windows and of what is kept, and how asked-for caps become a window's. No I/O."""
+"""Caps of profiling windows and of what is kept, and how what was asked for becomes a window. No I/O."""
 
 from dataclasses import dataclass
 
 from genai_runtime.engine.protocol import Window
 from genai_runtime.errors import InvalidRequest
 from genai_runtime.front.ports import WantedWindow
+from genai_runtime.profiling.record import LABEL
+from genai_runtime.profiling.selection import InvalidSelection, check
 
 MIB = 1024 * 1024
 
@@ -25,17 +27,27 @@ class ProfileLimits:
     kept_profiles: int = 20
     kept_bytes: int = 256 * MIB
 
-    def window(self, window_id: str, wanted: WantedWindow) -> Window:
-        """The window with 0 replaced by defaults. Raises `InvalidRequest` for a cap that is too large or negative."""
+    def window(self, window_id: str, wanted: WantedWindow, field: str = "options.profiling") -> Window:
+        """The window with 0 replaced by defaults; `field` is where a caller wrote what was wanted.
+
+        Raises `InvalidRequest` for a label, a selection, or a cap that is too large or negative.
+        """
+        if not LABEL.fullmatch(wanted.label):
+            raise InvalidRequest(f"{field}.label", "must be 1 to 40 of a-z, 0-9 and '-'")
+        try:
+            check(wanted.selection)
+        except InvalidSelection as error:
+            raise InvalidRequest(f"{field}.{error.field}", str(error)) from error
         return Window(
             window_id,
-            _cap("max_runs", wanted.max_runs, self.default_runs, self.most_runs),
-            _cap("max_bytes", wanted.max_bytes, self.default_bytes, self.most_bytes),
-            float(_cap("max_seconds", wanted.max_seconds, self.default_seconds, self.most_seconds)),
+            _cap(f"{field}.max_runs", wanted.max_runs, self.default_runs, self.most_runs),
+            _cap(f"{field}.max_bytes", wanted.max_bytes, self.default_bytes, self.most_bytes),
+            float(_cap(f"{field}.max_seconds", wanted.max_seconds, self.default_seconds, self.most_seconds)),
+            wanted.selection,
         )
 
 
-def _cap(name: str, asked: int, default: int, most: int) -> int:
+def _cap(field: str, asked: int, default: int, most: int) -> int:
     if not 0 <= asked <= most:
-        raise InvalidRequest(f"options.profiling.{name}", f"must be 0 (the default, {default}) to {most}, not {asked}")
+        raise InvalidRequest(field, f"must be 0 (the default, {default}) to {most}, not {asked}")
     return asked or default

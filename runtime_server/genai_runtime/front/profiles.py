@@ -1,5 +1,9 @@
 """Profiles of this pod: windows opened on the engine, their traces merged, kept within limits, listed across restarts.
 
+One window is open at a time. One with a window_id of its own is never closed for another, and known by that id as long
+as its profile is kept, also to the next process; a window without one is replaced by the next of its kind, and waits
+while there is one with an id.
+
 Used from the event loop only. Which runs are profiled is the engine's work (`profiling.window`); the files are
 `profiling.store`'s; how a profile looks to a client is the control service's.
 """
@@ -7,7 +11,6 @@ Used from the event loop only. Which runs are profiled is the engine's work (`pr
 import asyncio
 import dataclasses
 import socket
-import time
 from builtins import list as List  # noqa: N812 - a method here is called list, as in the port
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -17,13 +20,14 @@ from typing import Protocol
 import structlog
 
 from genai_runtime.engine.protocol import Window
-from genai_runtime.errors import InvalidRequest, NotServing, ProfileNotFound
+from genai_runtime.errors import AnotherWindowOpen, InvalidRequest, NotServing, ProfileNotFound, RuntimeServerError
 from genai_runtime.front.own_windows import OwnWindows
 from genai_runtime.front.ports import WantedWindow
+from genai_runtime.front.profile_ends import failed, merged, now_ms
 from genai_runtime.front.profile_limits import ProfileLimits
-from genai_runtime.front.trace_merging import MergedTrace, MergeFailed, merge_trace
+from genai_runtime.front.trace_merging import MergeFailed, merge_trace
 from genai_runtime.generation import WindowProgress
-from genai_runtime.profiling.record import LABEL, Profile, ProfileState
+from genai_runtime.profiling.record import WINDOW_ID, Profile, ProfileState
 from genai_runtime.profiling.store import ProfileStore
 from genai_runtime.profiling.summary import OperatorTime
 from genai_runtime.profiling.timeline import Timeline
@@ -32,7 +36,7 @@ from genai_runtime.profiling.timeline import Timeline
 _GRACE_SECONDS = 1.0
 _ROOM_SECONDS = 5.0
 _OWN_WINDOW_RETRY = 1.0
-_KEPT_OPERATORS = 20  # kinds in a profile's record
+_WAITING_RETRY = 1.0
 _ENDED = (ProfileState.COMPLETE, ProfileState.FAILED)
 _log = structlog.get_logger("genai_runtime.profiles")
 
@@ -78,6 +82,10 @@ class ProfileRegistry:
         self._newest = ""
         self._count = 0
         self._closing: set[str] = set()
+        self._waiting: WantedWindow | None = None
+        self._turn = asyncio.Lock()  # who opens or closes
+        self._stopping = False
+        self._opening: set[asyncio.Task[None]] = set()
         self._merges: set[asyncio.Task[None]] = set()
         self._one_merge = asyncio.Lock()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -103,50 +111,71 @@ class ProfileRegistry:
 
     async def stop(self) -> None:
         """End merges in progress; their raw runs stay for the next process. Call `settle` first to keep them."""
+        self._stopping = True
         for timer in self._timers.values():
             timer.cancel()
-        merges = list(self._merges)
-        for task in merges:
+        tasks = [*self._merges, *self._opening]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*merges, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def open(self, wanted: WantedWindow) -> None:
-        """Open a window; an open one is closed first ("replaced").
+        """Open a window without an id, or let it wait while one with an id is open; another without is "replaced".
 
-        Raises `InvalidRequest` for a label or a cap beyond the server's, `EngineFailure` without an engine,
+        Raises `InvalidRequest` for a label, a selection or a cap that cannot be, `EngineFailure` without an engine,
         `NotServing` while the volume is still full of windows that are being merged, or the server times its operators.
         """
-        if not LABEL.fullmatch(wanted.label):
-            raise InvalidRequest("options.profiling.label", "must be 1 to 40 of a-z, 0-9 and '-'")
-        self._need_room()
-        if self._own_window_open:
-            raise NotServing("the server is timing its own operators; try again", _OWN_WINDOW_RETRY)
-        window = self._limits.window(self._new_id(wanted.label), wanted)
-        self._closing.update(profile.id for profile in self._open_ones())
-        self._engine.open_window(window)
-        profile = Profile(window.window_id, wanted.label, ProfileState.OPEN, _now_ms())
-        self._profiles[profile.id] = profile
-        self._newest = profile.id
-        self.timeline.begin(self._store.raw_folder(profile.id))
-        self._timers[profile.id] = asyncio.get_running_loop().call_later(
-            window.max_seconds + _GRACE_SECONDS, self._overdue, profile.id
-        )
-        _log.info("profiling window opened", profile=profile.id)
-        await self._save(profile)
+        self._limits.window("", wanted)
+        async with self._turn:
+            if other := self._open_with_id():
+                self._waiting = wanted
+                _log.info("profiling window waits", label=wanted.label, open=other.id)
+            else:
+                await self._open(wanted)
+
+    async def open_with_id(self, window_id: str, wanted: WantedWindow) -> Profile:
+        """Open this window, or return what became of it: one that is known is never opened a second time.
+
+        Raises `AnotherWindowOpen`, and what `open` raises.
+        """
+        if not WINDOW_ID.fullmatch(window_id):
+            raise InvalidRequest("window_id", "must be 1 to 64 of a-z, 0-9 and '-'")
+        async with self._turn:
+            if known := self.with_id(window_id):
+                return known
+            for other in self._open_ones():
+                raise AnotherWindowOpen(f"the profiling window {other.id} is open; it closes by itself at its caps")
+            return await self._open(wanted, window_id)
 
     async def close(self, reason: str) -> None:
-        """Close the open window, if there is one; what it captured is merged in the background."""
-        waiting = {profile.id for profile in self._open_ones()}
-        if waiting:
-            self._closing.update(waiting)
-            self._engine.close_window(reason)
+        """Close the open window that has no id, and forget one that waits; what was captured is merged."""
+        async with self._turn:
+            self._waiting = None
+            self._end([profile for profile in self._open_ones() if not profile.window_id], reason)
+
+    async def close_with_id(self, window_id: str) -> Profile:
+        """Close this window if it is open ("disabled"); its end follows. Raises `ProfileNotFound`."""
+        async with self._turn:
+            profile = self.with_id(window_id)
+            if profile is None:
+                raise ProfileNotFound("No window of this id is known here; it may never have been opened on this pod.")
+            if profile.state is ProfileState.OPEN:
+                self._end([profile], "disabled")
+            return profile
+
+    async def close_all(self, reason: str) -> None:
+        """Close whatever is open, and open nothing any more."""
+        self._stopping = True
+        async with self._turn:
+            self._waiting = None
+            self._end(self._open_ones(), reason)
 
     async def operators(self, work: Callable[[], Awaitable[None]], most_runs: int) -> tuple[OperatorTime, ...]:
         """What operators take a run while `work` runs, in a window of the server's own that becomes no profile.
 
         Raises `NotServing` while a window is open, `EngineFailure` when nothing could be timed, and what `work` raises.
         """
-        if self._own_window_open or self._open_ones():
+        if self._own_window_open or self._turn.locked() or self._open_ones():
             raise NotServing("a profiling window is open; try again when it has closed", _ROOM_SECONDS)
         self._own_window_open = True
         try:
@@ -165,6 +194,8 @@ class ProfileRegistry:
             requests=progress.requests,
             captured_bytes=progress.captured_bytes,
             dropped_runs=progress.dropped_runs,
+            skipped_runs=progress.skipped_runs,
+            overhead_percent=progress.overhead_percent,
             message=progress.message,
         )
         if progress.closed:
@@ -177,6 +208,10 @@ class ProfileRegistry:
     def get(self, profile_id: str) -> Profile | None:
         """The profile of that id."""
         return self._profiles.get(profile_id)
+
+    def with_id(self, window_id: str) -> Profile | None:
+        """The window that was opened with this id."""
+        return next((each for each in self._profiles.values() if window_id and each.window_id == window_id), None)
 
     def list(self) -> List[Profile]:
         """Newest first."""
@@ -200,11 +235,64 @@ class ProfileRegistry:
 
     async def settle(self) -> None:
         """Return when no window is being closed and nothing is being merged any more."""
-        while self._closing or self._merges:
+        while self._closing or self._merges or self._turn.locked():
             if self._merges:
                 await asyncio.wait(self._merges, return_when=asyncio.FIRST_COMPLETED)
             else:
                 await asyncio.sleep(0.01)
+
+    async def _open(self, wanted: WantedWindow, window_id: str = "") -> Profile:
+        """With the turn taken. The record first: an id must never be forgotten of which the engine has heard."""
+        if self._stopping:
+            raise NotServing("the server is shutting down", _ROOM_SECONDS)
+        self._need_room()
+        if self._own_window_open:
+            raise NotServing("the server is timing its own operators; try again", _OWN_WINDOW_RETRY)
+        field = "spec" if window_id else "options.profiling"
+        window = self._limits.window(self._new_id(wanted.label), wanted, field)
+        profile = Profile(window.window_id, wanted.label, ProfileState.OPEN, now_ms(), window_id=window_id)
+        await self._save(profile)
+        try:
+            self._engine.open_window(window)
+        except RuntimeServerError:
+            await asyncio.to_thread(self._store.delete, profile.id)
+            raise
+        self._waiting = None
+        self._closing.update(each.id for each in self._open_ones())  # the engine closes it for this one
+        self._profiles[profile.id] = profile
+        self._newest = profile.id
+        self.timeline.begin(self._store.raw_folder(profile.id))
+        self._timers[profile.id] = asyncio.get_running_loop().call_later(
+            window.max_seconds + _GRACE_SECONDS, self._overdue, profile.id
+        )
+        _log.info("profiling window opened", profile=profile.id, window_id=window_id)
+        return profile
+
+    def _end(self, profiles: List[Profile], reason: str) -> None:
+        if profiles:
+            self._closing.update(profile.id for profile in profiles)
+            self._engine.close_window(reason)
+
+    def _open_with_id(self) -> Profile | None:
+        return next((profile for profile in self._open_ones() if profile.window_id), None)
+
+    def _begin_waiting(self) -> None:
+        if self._waiting is not None and not self._stopping:
+            task = asyncio.get_running_loop().create_task(self._open_waiting(), name="waiting window")
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open_waiting(self) -> None:
+        """The window that waited; again and again while the engine is gone or the volume is full."""
+        async with self._turn:
+            wanted = self._waiting
+            if wanted is None or self._open_ones():
+                return
+            try:
+                await self._open(wanted)
+            except RuntimeServerError as error:
+                _log.warning("a waiting window cannot be opened yet", label=wanted.label, reason=error.message)
+                asyncio.get_running_loop().call_later(_WAITING_RETRY, self._begin_waiting)
 
     def _need_room(self) -> None:
         """The volume's size limit cannot be seen from inside, and a pod that goes over it is evicted."""
@@ -238,10 +326,11 @@ class ProfileRegistry:
         self.timeline.end(self._store.raw_folder(profile_id))
         profile = self._profiles[profile_id]
         self._profiles[profile_id] = dataclasses.replace(
-            profile, state=ProfileState.MERGING, close_reason=reason, closed_unix_ms=_now_ms()
+            profile, state=ProfileState.MERGING, close_reason=reason, closed_unix_ms=now_ms()
         )
         _log.info("profiling window closed", profile=profile_id, reason=reason, runs=profile.runs)
         self._merge_later(profile_id)
+        self._begin_waiting()
 
     def _merge_later(self, profile_id: str) -> None:
         task = asyncio.get_running_loop().create_task(self._merge(profile_id), name=f"merge {profile_id}")
@@ -262,11 +351,11 @@ class ProfileRegistry:
     async def _ended(self, profile: Profile) -> Profile:
         raw, trace = self._store.raw_folder(profile.id), self._store.trace_file(profile.id)
         if not raw.is_dir() or (profile.message and not profile.runs):  # the engine has said why there is nothing
-            return _failed(profile, "")
+            return failed(profile, "")
         try:
-            return _merged(profile, await merge_trace(raw, trace, self._process_name))
+            return merged(profile, await merge_trace(raw, trace, self._process_name))
         except (MergeFailed, OSError) as error:
-            return _failed(profile, str(error))
+            return failed(profile, str(error))
 
     async def _save(self, profile: Profile) -> None:
         try:
@@ -286,36 +375,5 @@ class ProfileRegistry:
             _log.info("old profile deleted", profile=oldest.id)
 
 
-def _merged(profile: Profile, merged: MergedTrace) -> Profile:
-    return dataclasses.replace(
-        profile,
-        state=ProfileState.COMPLETE,
-        runs=merged.runs,
-        requests=merged.requests,
-        dropped_runs=merged.dropped_runs,
-        captured_bytes=merged.captured_bytes,
-        events=merged.events,
-        trace_bytes=merged.trace_bytes,
-        top_operators=merged.top_operators,
-        operators=merged.operators[:_KEPT_OPERATORS],
-        message=" ".join(text for text in (profile.message, merged.message) if text),
-        closed_unix_ms=profile.closed_unix_ms or _now_ms(),
-    )
-
-
-def _failed(profile: Profile, why: str) -> Profile:
-    message = " ".join(text for text in (profile.message, why) if text)
-    return dataclasses.replace(
-        profile,
-        state=ProfileState.FAILED,
-        message=message or "The window left no runs; open a new one while requests are served.",
-        closed_unix_ms=profile.closed_unix_ms or _now_ms(),
-    )
-
-
 def _age(profile: Profile) -> tuple[int, int]:
     return profile.opened_unix_ms, int(profile.id.rpartition("-")[2])
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -12,6 +12,7 @@ from typing import Any
 from genai_runtime.profiling.summary import OperatorShare, OperatorTime
 
 LABEL = re.compile(r"[a-z0-9-]{1,40}")
+WINDOW_ID = re.compile(r"[a-z0-9-]{1,64}")
 PROFILE_ID = re.compile(r"([a-z0-9-]{1,40})-(\d{8}T\d{6}Z)-(\d{1,9})")
 
 
@@ -26,7 +27,11 @@ class ProfileState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One profile. `captured_bytes` are raw, `trace_bytes` merged and compressed; times are Unix milliseconds."""
+    """One profile. `captured_bytes` are raw, `trace_bytes` merged and compressed; times are Unix milliseconds.
+
+    `window_id` was given by who opened it, "" for a window without one. `skipped_runs` and `overhead_percent` are said
+    at `WindowProgress`.
+    """
 
     id: str
     label: str
@@ -43,6 +48,9 @@ class Profile:
     top_operators: tuple[OperatorShare, ...] = ()
     message: str = ""
     operators: tuple[OperatorTime, ...] = ()  # the costliest kinds, by their time a run
+    window_id: str = ""
+    skipped_runs: int = 0
+    overhead_percent: float | None = None
 
 
 def to_json(profile: Profile) -> str:
@@ -62,4 +70,6 @@ def from_json(text: str) -> Profile:
         raise ValueError(f"not a profile's record: {error}") from error
     if not isinstance(profile.id, str) or not PROFILE_ID.fullmatch(profile.id):
         raise ValueError(f"not a profile's id: {profile.id!r}")
+    if profile.window_id and not WINDOW_ID.fullmatch(profile.window_id):
+        raise ValueError(f"not a window's id: {profile.window_id!r:.80}")
     return profile

@@ -11,6 +11,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from genai_runtime.errors import (
+    AnotherWindowOpen,
     EngineFailure,
     InvalidRequest,
     ModelNotFound,
@@ -32,6 +33,7 @@ _ERRORS: list[tuple[type[RuntimeServerError], grpc.StatusCode]] = [
     (InvalidRequest, grpc.StatusCode.INVALID_ARGUMENT),
     (ModelNotFound, grpc.StatusCode.NOT_FOUND),
     (ProfileNotFound, grpc.StatusCode.NOT_FOUND),
+    (AnotherWindowOpen, grpc.StatusCode.FAILED_PRECONDITION),
     (RequestNotFound, grpc.StatusCode.NOT_FOUND),
     (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
     (NotOffered, grpc.StatusCode.UNIMPLEMENTED),
