@@ -22,10 +22,16 @@ LABEL_MODEL = f"{GROUP}/model"
 LABEL_PROFILE = f"{GROUP}/profile"
 MANAGED_BY = "genai-operator"
 ANNOTATION_MANIFEST_HASH = f"{GROUP}/manifest-hash"
+# A pod's readiness gate: the operator sets it when the pod is as fast as the old ones.
+CONDITION_MEASURED = f"{GROUP}/measured"
 
 # Live options and switches a person writes on a GenAIModel.
 ANNOTATION_ENABLE_PROFILING = f"{GROUP}/enable-profiling"
 ANNOTATION_TERMINATE_SESSION = f"{GROUP}/terminate-session"
+ANNOTATION_LOG_LEVEL = f"{GROUP}/log-level"
+ANNOTATION_ARENA_SHRINKAGE = f"{GROUP}/arena-shrinkage"
+ANNOTATION_DRAIN = f"{GROUP}/drain"
+ANNOTATION_CANCEL = f"{GROUP}/cancel"
 ANNOTATION_PAUSE = f"{GROUP}/pause-reconciliation"
 
 # Field managers: one writer per part of an object.

@@ -56,8 +56,13 @@ FULL = {
     "runtimeOptions": {
         "enableProfiling": "slow-requests",
         "terminateSession": "0",
+        "logLevel": "debug",
+        "arenaShrinkage": "1",
+        "drain": "1m30s",
+        "cancel": "request-id=a.b_c-1,client=fd00::1,older-than=1h30m,tokens-over=500",
         "profilingLimits": {"maxRuns": 10, "maxBytes": "64Mi", "maxSeconds": 30},
     },
+    "flightRecorder": {"interTokenP99": "80ms", "ttftP99": "2.5s", "for": "1m", "maxPerHour": 2},
     "replicas": 3,
     "suspend": True,
     "resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"cpu": "1500m", "nvidia.com/gpu": 1}},
@@ -119,6 +124,34 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a label that means on": ({"runtimeOptions": {"enableProfiling": "yes"}}, "spec.runtimeOptions.enableProfiling"),
     "a label of digits": ({"runtimeOptions": {"enableProfiling": "2"}}, "spec.runtimeOptions.enableProfiling"),
     "termination as a word": ({"runtimeOptions": {"terminateSession": "y"}}, "spec.runtimeOptions.terminateSession"),
+    "a log level nobody knows": ({"runtimeOptions": {"logLevel": "loud"}}, "spec.runtimeOptions.logLevel"),
+    "shrinking as a word": ({"runtimeOptions": {"arenaShrinkage": "yes"}}, "spec.runtimeOptions.arenaShrinkage"),
+    "a drain without a unit": ({"runtimeOptions": {"drain": "30"}}, "spec.runtimeOptions.drain"),
+    "a drain of two hours": ({"runtimeOptions": {"drain": "2h"}}, "spec.runtimeOptions.drain"),
+    "a drain that is over": ({"runtimeOptions": {"drain": "-5s"}}, "spec.runtimeOptions.drain"),
+    "a drain in milliseconds": ({"runtimeOptions": {"drain": "1500ms"}}, "spec.runtimeOptions.drain"),
+    "a drain longer than numbers": ({"runtimeOptions": {"drain": "9" * 16 + "h"}}, "spec.runtimeOptions.drain"),
+    "a rule of nothing": ({"runtimeOptions": {"cancel": "client="}}, "spec.runtimeOptions.cancel"),
+    "a rule about a path": ({"runtimeOptions": {"cancel": "client=../x"}}, "spec.runtimeOptions.cancel"),
+    "a rule that says a thing twice": (
+        {"runtimeOptions": {"cancel": "client=a,client=b"}},
+        "spec.runtimeOptions.cancel",
+    ),
+    "a rule about everything": ({"runtimeOptions": {"cancel": "older-than=0s"}}, "spec.runtimeOptions.cancel"),
+    "a rule about days": ({"runtimeOptions": {"cancel": "client=a,older-than=25h"}}, "spec.runtimeOptions.cancel"),
+    "a rule without end": ({"runtimeOptions": {"cancel": "client=" + "a" * 400}}, "spec.runtimeOptions.cancel"),
+    "a rule about no tokens": ({"runtimeOptions": {"cancel": "tokens-over=0"}}, "spec.runtimeOptions.cancel"),
+    "a recorder without an objective": ({"flightRecorder": {"for": "30s"}}, "spec.flightRecorder"),
+    "an objective without a unit": ({"flightRecorder": {"ttftP99": "2"}}, "spec.flightRecorder.ttftP99"),
+    "an objective of minutes": ({"flightRecorder": {"interTokenP99": "2m"}}, "spec.flightRecorder.interTokenP99"),
+    "a recorder that never waits": (
+        {"flightRecorder": {"ttftP99": "1s", "for": "10ms"}},
+        "spec.flightRecorder.for",
+    ),
+    "a recorder without end": (
+        {"flightRecorder": {"ttftP99": "1s", "maxPerHour": 61}},
+        "spec.flightRecorder.maxPerHour",
+    ),
     "a window larger than the pod's disk": (
         {"runtimeOptions": {"profilingLimits": {"maxBytes": "1Gi"}}},
         "spec.runtimeOptions.profilingLimits.maxBytes",
@@ -251,4 +284,8 @@ def test_a_controller_of_the_status_cannot_ask_for_nonsense(server: ControlPlane
     with pytest.raises(subprocess.CalledProcessError) as refused:
         server.kubectl(*patch, json.dumps({"status": {"requestedRuntimeOptions": {"terminateSession": "yes"}}}))
     assert "status.requestedRuntimeOptions.terminateSession" in refused.value.stderr
-    server.kubectl(*patch, json.dumps({"status": {"requestedRuntimeOptions": {"terminateSession": "1"}}}))
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        server.kubectl(*patch, json.dumps({"status": {"requestedRuntimeOptions": {"drain": "soon"}}}))
+    assert "status.requestedRuntimeOptions.drain" in refused.value.stderr
+    good = {"terminateSession": "1", "drain": "0", "cancel": "", "logLevel": "error", "arenaShrinkage": "0"}
+    server.kubectl(*patch, json.dumps({"status": {"requestedRuntimeOptions": good}}))

@@ -9,6 +9,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StrictInt, WithJsonSchema
 
 from genai_operator.api.base import ApiModel, cel
+from genai_operator.api.cancel_rule import Cancel
+from genai_operator.api.duration import MAX_LENGTH as DURATION_LENGTH
+from genai_operator.api.duration import WHOLE_PATTERN, between, between_rule, parse_duration
 from genai_operator.api.quantity import MAX_LENGTH as QUANTITY_LENGTH
 from genai_operator.api.quantity import Quantity, parse_quantity
 
@@ -21,7 +24,13 @@ PROFILING_EXPLANATION = (
     f'must be "0", "1" or a label: {MAX_LABEL_LENGTH} characters at most of a-z, 0-9 and -, starting with a letter, '
     "not a word for on or off"
 )
-TERMINATE_EXPLANATION = 'must be "0" or "1"'
+SWITCH_EXPLANATION = 'must be "0" or "1"'
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_LEVEL_EXPLANATION = f"must be one of {', '.join(LOG_LEVELS)}"
+_LEAST_DRAIN, _MOST_DRAIN = "1s", "1h"
+DRAIN_EXPLANATION = (
+    f'must be "0" or a duration in whole seconds from {_LEAST_DRAIN} to {_MOST_DRAIN}, for example 30s or 2m'
+)
 
 MIN_WINDOW_BYTES = 64 * 1024
 MAX_WINDOW_BYTES = 512 * 1024**2
@@ -34,11 +43,40 @@ def check_enable_profiling(value: str) -> str:
     raise ValueError(PROFILING_EXPLANATION)
 
 
-def check_terminate_session(value: str) -> str:
-    """The value itself. Raises ValueError when it is none that `terminate-session` has."""
+def check_switch(value: str) -> str:
+    """The value itself. Raises ValueError when it is none that `terminate-session` and `arena-shrinkage` have."""
     if value in ("0", "1"):
         return value
-    raise ValueError(TERMINATE_EXPLANATION)
+    raise ValueError(SWITCH_EXPLANATION)
+
+
+def check_log_level(value: str) -> str:
+    """The value itself. Raises ValueError when it is none that `log-level` has."""
+    if value in LOG_LEVELS:
+        return value
+    raise ValueError(LOG_LEVEL_EXPLANATION)
+
+
+def parse_drain(value: str) -> int:
+    """The deadline in seconds; 0 for "0": no drain. Raises ValueError when it is none that `drain` has."""
+    if value == "0":
+        return 0
+    try:
+        return int(parse_duration(_drain_bounds(value)))
+    except ValueError:
+        raise ValueError(DRAIN_EXPLANATION) from None
+
+
+def check_drain(value: str) -> str:
+    """The value itself. Raises ValueError when it is none that `drain` has."""
+    parse_drain(value)
+    return value
+
+
+def _drain_bounds(value: str) -> str:
+    if re.fullmatch(WHOLE_PATTERN, value) is None:
+        raise ValueError
+    return between(_LEAST_DRAIN, _MOST_DRAIN)(value)
 
 
 def _window_bytes(value: str) -> str:
@@ -59,10 +97,31 @@ EnableProfiling = Annotated[
         ),
     ),
 ]
-TerminateSession = Annotated[
+Switch = Annotated[
     str,
-    AfterValidator(check_terminate_session),
-    Field(max_length=1, json_schema_extra=cel("self in ['0', '1']", TERMINATE_EXPLANATION)),
+    AfterValidator(check_switch),
+    Field(max_length=1, json_schema_extra=cel("self in ['0', '1']", SWITCH_EXPLANATION)),
+]
+LogLevel = Annotated[
+    str,
+    AfterValidator(check_log_level),
+    Field(
+        max_length=16,
+        json_schema_extra=cel(
+            "self in [{}]".format(", ".join(f"'{level}'" for level in LOG_LEVELS)), LOG_LEVEL_EXPLANATION
+        ),
+    ),
+]
+Drain = Annotated[
+    str,
+    AfterValidator(check_drain),
+    Field(
+        max_length=DURATION_LENGTH,
+        json_schema_extra=cel(
+            f"self == '0' || (self.matches('^{WHOLE_PATTERN}$') && {between_rule(_LEAST_DRAIN, _MOST_DRAIN)})",
+            DRAIN_EXPLANATION,
+        ),
+    ),
 ]
 WindowBytes = Annotated[
     Quantity,
@@ -99,7 +158,20 @@ class RuntimeOptionsSpec(ApiModel):
     enable_profiling: EnableProfiling | None = Field(
         default=None, description='"1" or a label opens a profiling window on each pod, "0" closes it.'
     )
-    terminate_session: TerminateSession | None = Field(
+    terminate_session: Switch | None = Field(
         default=None, description='"1" ends running generations and refuses new ones, "0" serves.'
+    )
+    log_level: LogLevel | None = Field(
+        default=None, description="The least severe lines that pods log. Absent: as they were started."
+    )
+    arena_shrinkage: Switch | None = Field(
+        default=None, description='"1" gives unused memory back to the node after each prompt.'
+    )
+    drain: Drain | None = Field(
+        default=None,
+        description='A duration refuses new requests and gives running ones this long to end, "0" serves.',
+    )
+    cancel: Cancel | None = Field(
+        default=None, description='A standing rule: requests that match all of it are ended. "0": none.'
     )
     profiling_limits: ProfilingLimits = ProfilingLimits()

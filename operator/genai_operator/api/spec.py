@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, W
 from genai_operator.api import model_uri
 from genai_operator.api.base import ApiModel, cel
 from genai_operator.api.engine_spec import Adapter, Engine
+from genai_operator.api.flight_recorder_spec import FlightRecorder
 from genai_operator.api.options_spec import RuntimeOptionsSpec
 from genai_operator.api.pod_fields import LABEL_VALUE, QUALIFIED_NAME, LocalObjectReference, Resources, Toleration
 from genai_operator.api.quantity import parse_quantity
@@ -124,6 +125,10 @@ class GenAIModelSpec(ApiModel):
     warmup: Warmup = Warmup()
     server: Server = Server()
     runtime_options: RuntimeOptionsSpec = RuntimeOptionsSpec()
+    flight_recorder: FlightRecorder | None = Field(
+        default=None,
+        description="Opens a profiling window on a pod whose users wait longer than this. Editing it restarts no pod.",
+    )
     rollout: Rollout = Rollout()
     replicas: int = Field(default=1, ge=0, le=1000, description="Pods. Also set by kubectl scale and autoscalers.")
     suspend: StrictBool = Field(

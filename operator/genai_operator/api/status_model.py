@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from genai_operator.api.base import ApiModel
-from genai_operator.api.options_spec import EnableProfiling, TerminateSession
+from genai_operator.api.cancel_rule import Cancel
+from genai_operator.api.options_spec import Drain, EnableProfiling, LogLevel, Switch
 
 MAX_MESSAGE_LENGTH = 1024
 MAX_LISTED_PODS = 100
@@ -88,7 +89,11 @@ class RequestedRuntimeOptions(ApiModel):
     """Live options asked for by a controller that may write the status only: over the spec, under annotations."""
 
     enable_profiling: EnableProfiling | None = None
-    terminate_session: TerminateSession | None = None
+    terminate_session: Switch | None = None
+    log_level: LogLevel | None = None
+    arena_shrinkage: Switch | None = None
+    drain: Drain | None = None
+    cancel: Cancel | None = None
 
 
 class PodRuntimeOptions(ApiModel):
@@ -98,6 +103,10 @@ class PodRuntimeOptions(ApiModel):
     state: Literal["Applied", "Pending", "Unreachable", "Unsupported", "Rejected"]
     message: Message = ""
     at: Time | None = Field(default=None, description="Since when.")
+    requests: int | None = Field(default=None, ge=0, description="While it drains: those that still run or wait.")
+    cancelled_requests: int | None = Field(
+        default=None, ge=0, description="While a cancel rule stands: those that it has ended."
+    )
 
 
 class RuntimeOptionsStatus(ApiModel):
@@ -105,6 +114,8 @@ class RuntimeOptionsStatus(ApiModel):
 
     revision: Annotated[str, Field(max_length=64)] = Field(description="Names the merged options that are desired.")
     applied: Annotated[str, Field(max_length=16)] = Field(description="Pods that have them / pods, for example 3/3.")
+    requests: int | None = Field(default=None, ge=0, description="Of all pods that drain and answer.")
+    cancelled_requests: int | None = Field(default=None, ge=0, description="Of all pods that have the rule and answer.")
     pods: tuple[PodRuntimeOptions, ...] = Field(
         default=(),
         max_length=MAX_LISTED_PODS,
