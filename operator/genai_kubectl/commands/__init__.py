@@ -1,0 +1,1 @@
+"""One module a group of commands: adapters between typer, `decisions` and `clients`."""
