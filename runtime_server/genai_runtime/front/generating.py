@@ -17,6 +17,7 @@ from genai_runtime.errors import (
 )
 from genai_runtime.front import validation
 from genai_runtime.front.admission import Admission, DeadlinePassed, Turn
+from genai_runtime.front.cancel_rules import StandingRule
 from genai_runtime.front.choices import TextChunk, requests_of
 from genai_runtime.front.generation_run import Ending, GenerationRun
 from genai_runtime.front.metrics import Metrics
@@ -50,7 +51,7 @@ class RequestInfo:
 
 
 class _Withdrawn(RuntimeServerError):
-    """Cancelled by its id before it had a slot."""
+    """Cancelled before it had a slot; the message says by whom."""
 
 
 @dataclass(eq=False, slots=True)
@@ -60,12 +61,12 @@ class _Held:
     record: RequestRecord
     engine_ids: list[str]
     run: GenerationRun | None = None
-    withdrawn: bool = False
+    withdrawn: str = ""  # why, once it was cancelled
 
     def raise_if_withdrawn(self) -> None:
-        """Raises `_Withdrawn` when it was cancelled before it could wait."""
+        """Raises `_Withdrawn` when it was cancelled while it was neither waiting nor running."""
         if self.withdrawn:
-            raise _Withdrawn(_CANCELLED)
+            raise _Withdrawn(self.withdrawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class GenerationService:
         self._limits = limits
         self._held: dict[str, _Held] = {}  # by the clients' request ids
         self._engine_ids: set[str] = set()  # of all held requests' choices
+        self.rule = StandingRule(self._records, self._end_by_rule)
         self._idle = asyncio.Event()
         self._idle.set()
         metrics.adapters_in_use = self._adapters_in_use
@@ -108,18 +110,24 @@ class GenerationService:
         try:
             self.refuse_unless_serving()
             held = self._hold(call, record)
+            self.rule.arrived(record)
+            held.raise_if_withdrawn()
             request = await self.served_model().prepare(call, record.request_id)
             record.prepared(request)
             turn = Turn(record.request_id, call.client, record.choices, request.priority, call.deadline)
             held.raise_if_withdrawn()
             async with self._admission.slot(turn) as queue_seconds:
-                if not self._state.draining:  # what was accepted before the drain may still finish
-                    self.refuse_unless_serving()
+                held.raise_if_withdrawn()
+                if (refusal := self._state.refusal(accepted=True)) is not None:
+                    raise refusal
                 record.admitted(queue_seconds)
                 run = held.run = self._start(request, call, record)
                 try:
                     while run.running:
-                        for event in await run.next():
+                        events = await run.next()
+                        if self.rule.rule is not None:
+                            self.rule.look_at(record)
+                        for event in events:
                             yield event
                 finally:
                     run.close()
@@ -168,18 +176,14 @@ class GenerationService:
         held = self._held.get(request_id)
         if held is None:
             return False
-        held.withdrawn = True
-        if held.run is not None:
-            held.run.end(FinishReason.CANCELLED, _CANCELLED)
-        else:
-            self._admission.withdraw(request_id, _Withdrawn(_CANCELLED))
+        self._cancel(held, _CANCELLED)
         return True
 
-    def end_all(self, reason: FinishReason) -> None:
+    def end_all(self, reason: FinishReason, message: str = "") -> None:
         """End every running generation with `reason`."""
         for held in self._held.values():
             if held.run is not None:
-                held.run.end(reason)
+                held.run.end(reason, message)
 
     async def idle(self) -> None:
         """Returns when no request is held."""
@@ -196,6 +200,24 @@ class GenerationService:
         refusal = self._state.refusal()
         if refusal is not None:
             raise refusal
+
+    def _records(self) -> list[RequestRecord]:
+        return [held.record for held in self._held.values()]
+
+    def _end_by_rule(self, record: RequestRecord, words: str) -> bool:
+        """False when it is ending already."""
+        held = self._held.get(record.request_id)
+        if held is None or held.withdrawn or (held.run is not None and not held.run.running):
+            return False
+        self._cancel(held, words)
+        return True
+
+    def _cancel(self, held: _Held, words: str) -> None:
+        held.withdrawn = held.withdrawn or words
+        if held.run is not None:
+            held.run.end(FinishReason.CANCELLED, words)
+        else:
+            self._admission.withdraw(held.record.request_id, _Withdrawn(words))
 
     def _adapters_in_use(self) -> tuple[set[str], set[str]]:
         """LoRA adapters of running and of waiting requests; read by the thread that serves /metrics."""

@@ -1,14 +1,21 @@
-"""Log lines: one JSON object a line on stderr, and the last words that the operator reads. Never prompts or answers."""
+"""Log lines: one JSON object a line on stderr, and the last words that the operator reads. Never prompts or answers.
+
+The level is live, and `LogLevel` alone writes it: for the runtime option log-level, and for Triton's log settings.
+"""
 
 import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
+from genai_runtime.errors import InvalidRequest
+
+LEVELS = ("debug", "info", "warning", "error")
 TERMINATION_LOG = Path("/dev/termination-log")
 _MAX_LAST_WORDS = 4096  # what Kubernetes keeps
 
@@ -47,6 +54,57 @@ def configure(level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+class LogLevel:
+    """The level of this process's root logger and of the engine process, which `engine` tells.
+
+    `base` is the runtime option's level, or what the process was started with while there is none. A level that a
+    client's request asks for holds until the option changes; while the option stands, it is the only one.
+    """
+
+    def __init__(self, engine: Callable[[str], None]) -> None:
+        self._root = logging.getLogger()
+        self._started_with = self._root.getEffectiveLevel()
+        self._engine = engine
+        self._option = ""
+
+    @property
+    def level(self) -> int:
+        """As the standard library counts."""
+        return self._root.getEffectiveLevel()
+
+    @property
+    def base(self) -> int:
+        """What a request that resets the level goes back to."""
+        return logging.getLevelNamesMapping()[self._option.upper()] if self._option else self._started_with
+
+    def set_option(self, level: str) -> None:
+        """One of `LEVELS`; empty: as the process was started."""
+        self._option = level
+        self._write(self.base)
+
+    def set_requested(self, level: int) -> None:
+        """For a client. Raises `InvalidRequest` when the runtime option says otherwise."""
+        if self._option and level != self.base:
+            raise InvalidRequest(
+                "settings",
+                f"the level is {self._option}, set by the runtime option log-level; it can be changed there, or once "
+                "that option is taken away",
+            )
+        self._write(level)
+
+    def _write(self, level: int) -> None:
+        if level == self.level:
+            return
+        self._root.setLevel(min(level, logging.WARNING))
+        structlog.get_logger("genai_runtime.log").warning("log level changed", level=_name_of(level))
+        self._root.setLevel(level)
+        self._engine(_name_of(level))
+
+
+def _name_of(level: int) -> str:
+    return logging.getLevelName(level).lower()
 
 
 def _free_message(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -105,7 +105,7 @@ class FlightRecorderPort(Protocol):
     """Opens windows by itself, and says in the window's profile what was missed."""
 
     def configure(self, wanted: WantedRecorder | None) -> None:
-        """Watch for this from now on; None: for nothing. Raises `InvalidRequest`; the old objectives hold then."""
+        """Watch for this from now on; None: for nothing. The numbers have been checked (`runtime_options.py`)."""
         ...
 
 

@@ -23,14 +23,16 @@ from genai_runtime.front.dialects.native import NativeService
 from genai_runtime.front.dialects.oip import OpenInferenceService
 from genai_runtime.front.dialects.oip_server import LiveSettings
 from genai_runtime.front.dialects.trace_settings import TraceSettings
+from genai_runtime.front.drain import Drain
 from genai_runtime.front.generating import GenerationService, ServiceLimits
 from genai_runtime.front.http.app import Served, build_app
 from genai_runtime.front.http.listener import HttpListener
 from genai_runtime.front.listeners import ControlListener, DataListener
+from genai_runtime.front.logs import LogLevel
 from genai_runtime.front.measuring import Measuring
 from genai_runtime.front.metrics import Metrics, MetricsServer
 from genai_runtime.front.ports import EngineLink, Profiles
-from genai_runtime.front.runtime_options import RuntimeOptions
+from genai_runtime.front.runtime_options import Parts, RuntimeOptions
 from genai_runtime.front.served_model import ServedModel
 from genai_runtime.front.state import ServingState, StateHolder
 from genai_runtime.front.tls import CertificateFiles, grpc_credentials
@@ -72,7 +74,9 @@ class RuntimeServer:
         self._service.timeline = profiles.timeline
         self._card = ModelCard(name, settings.max_concurrent_requests, self._service, self.state)
         self._measuring = Measuring(self._service, profiles)
-        self._options = RuntimeOptions(engine, profiles, self.state)
+        self._log_level = LogLevel(engine.set_log_level)
+        parts = Parts(self._log_level, Drain(self.state, self._terminate_all), self._service.rule)
+        self._options = RuntimeOptions(engine, profiles, self.state, parts)
         self._access = Access(settings.api_keys_dir)
         self._data, self._control, self._metrics_server = self._listen()
         self._http = self._listen_http() if settings.http_port else None
@@ -170,7 +174,7 @@ class RuntimeServer:
         await self._before_hurry(self._put_profiles_away(), _MERGE_SECONDS)
 
     async def _put_profiles_away(self) -> None:
-        await self._profiles.close("shutdown")
+        await self._profiles.close_all("shutdown")
         await self._profiles.settle()
 
     async def _before_hurry(self, work: Coroutine[None, None, None], seconds: float) -> bool:
@@ -187,6 +191,8 @@ class RuntimeServer:
 
     async def _close(self) -> None:
         """Ports last: until then health and control have answered."""
+        self._options.parts.drain.stop()
+        self._options.parts.rule.stop()
         await self._profiles.stop()
         await self._engine.stop()
         await asyncio.gather(
@@ -222,14 +228,22 @@ class RuntimeServer:
         return HttpListener(settings.host, settings.http_port, build_app(served), files)
 
     def _dialects(self) -> tuple[NativeService, OpenInferenceService]:
-        live = LiveSettings(TraceSettings(self._profiles), LogSettings(), self.metrics)
+        live = LiveSettings(TraceSettings(self._profiles), LogSettings(self._log_level), self.metrics)
         return (
             NativeService(self._service, self._card, self._access, WRITE_SECONDS),
             OpenInferenceService(self._service, self._card, self._access, live, WRITE_SECONDS),
         )
 
     def _control_service(self, client_name: str | None) -> ControlService:
-        return ControlService(self._options, self._profiles, self._card, self.state, self._measuring, client_name)
+        parts = (self._options, self._profiles, self._card, self._service, self._measuring)
+        return ControlService(*parts, client_name)
+
+    def _terminate_all(self, words: str) -> None:
+        """The end of a drain that was asked for: as terminate-session, for those that are here."""
+        refusal = self.state.refusal()
+        if refusal is not None:
+            self._admission.refuse_waiting(refusal)
+        self._service.end_all(FinishReason.TERMINATED, words)
 
     def _engine_changed(self, up: bool) -> None:
         if up:

@@ -1,8 +1,10 @@
 """What the server can do at this moment, in one place; readiness, metrics and refusals all follow from it.
 
 Holds facts (loaded, halted, draining, engine up) and tells listeners when the state that follows has changed.
+Draining is this server's end (`draining`), or asked for by the runtime option drain, which can be taken back.
 """
 
+import time
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -28,6 +30,10 @@ _REFUSALS = {
 }
 
 
+_DRAINED = "new requests are refused by the runtime option drain, until it is taken away; other servers may answer"
+_SHORTEST_DRAIN_RETRY, _DRAINED_RETRY = 1.0, 5.0
+
+
 class StateHolder:
     """Used from the event loop only."""
 
@@ -36,16 +42,19 @@ class StateHolder:
         self.engine_up = False
         self.halted = False
         self.draining = False
+        self._drain_until: float | None = None
         self._listeners: list[Callable[[ServingState], None]] = []
         self._told = self.state
 
     @property
     def state(self) -> ServingState:
-        """The first of these that holds: draining, loading, engine down, halted, serving."""
+        """The first of these that holds: ending, loading, drained by its option, engine down, halted, serving."""
         if self.draining:
             return ServingState.DRAINING
         if not self.warmed_up:
             return ServingState.LOADING
+        if self._drain_until is not None:
+            return ServingState.DRAINING
         if not self.engine_up:
             return ServingState.ENGINE_DOWN
         return ServingState.HALTED if self.halted else ServingState.SERVING
@@ -73,12 +82,31 @@ class StateHolder:
         self.engine_up = self.engine_up if engine_up is None else engine_up
         self.halted = self.halted if halted is None else halted
         self.draining = self.draining if draining is None else draining
+        self._tell()
+
+    def drain_until(self, deadline: float | None) -> None:
+        """The runtime option drain, on the monotonic clock; None: no drain."""
+        self._drain_until = deadline
+        self._tell()
+
+    def refusal(self, *, accepted: bool = False) -> NotServing | None:
+        """Why new requests are refused now; None when they are welcome.
+
+        `accepted`: for one that came before a drain, which may still begin until the drain's deadline.
+        """
+        state = self.state
+        if state is ServingState.DRAINING and self._drain_until is not None and not self.draining:
+            left = self._drain_until - time.monotonic()
+            if accepted and left > 0:
+                return None
+            return NotServing(_DRAINED, max(_SHORTEST_DRAIN_RETRY, left) if left > 0 else _DRAINED_RETRY)
+        if state is ServingState.DRAINING and accepted:
+            return None
+        found = _REFUSALS.get(state)
+        return None if found is None else NotServing(*found)
+
+    def _tell(self) -> None:
         if self.state != self._told:
             self._told = self.state
             for listener in self._listeners:
                 listener(self._told)
-
-    def refusal(self) -> NotServing | None:
-        """Why new requests are refused now; None when they are welcome."""
-        found = _REFUSALS.get(self.state)
-        return None if found is None else NotServing(*found)

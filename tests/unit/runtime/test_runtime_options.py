@@ -5,15 +5,25 @@ from pathlib import Path
 import pytest
 
 from genai_runtime.errors import EngineFailure, InvalidRequest
-from genai_runtime.front.ports import WantedWindow
-from genai_runtime.front.runtime_options import Options, RuntimeOptions
+from genai_runtime.front.cancel_rules import CancelRule, StandingRule
+from genai_runtime.front.drain import Drain
+from genai_runtime.front.logs import LogLevel
+from genai_runtime.front.ports import WantedRecorder, WantedWindow
+from genai_runtime.front.request_record import RequestRecord
+from genai_runtime.front.runtime_options import Options, Parts, RuntimeOptions
 from genai_runtime.front.state import ServingState, StateHolder
 from support.runtime import RecordedProfiles, ScriptedEngine
 
 
+def no_end(record: RequestRecord, words: str) -> bool:
+    raise AssertionError("there are no requests")
+
+
 @pytest.fixture
 def starting(tmp_path: Path) -> RuntimeOptions:
-    return RuntimeOptions(ScriptedEngine(), RecordedProfiles(tmp_path), StateHolder())
+    engine, state = ScriptedEngine(), StateHolder()
+    parts = Parts(LogLevel(engine.set_log_level), Drain(state, lambda words: None), StandingRule(list, no_end))
+    return RuntimeOptions(engine, RecordedProfiles(tmp_path), state, parts)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Triton's log settings on the front's live log level. How lines look is `logs.py`'s.
+"""Triton's log settings on the server's live log level, which is `logs.py`'s; null goes back to its base.
 
 Triton switches each level by itself; here levels are ordered, so what is switched on must not lie under what is off.
 """
@@ -6,34 +6,30 @@ Triton switches each level by itself; here levels are ordered, so what is switch
 import logging
 from collections.abc import Mapping
 
-import structlog
-
 from genai_runtime.errors import InvalidRequest
+from genai_runtime.front.logs import LogLevel
 
 Value = bool | int | str
 # The level at which each of Triton's switches is on.
 _SWITCHES = {"log_info": logging.INFO, "log_warning": logging.WARNING, "log_error": logging.ERROR}
 _VERBOSE = "log_verbose_level"
 _FORMAT = "ISO8601"
-_log = structlog.get_logger("genai_runtime.log")
 
 
 class LogSettings:
-    """The process's root logger; the level at the start is the default."""
+    """One view of the level; there may be others who change it."""
 
-    def __init__(self) -> None:
-        self._root = logging.getLogger()
-        self._default = self._root.getEffectiveLevel()
+    def __init__(self, level: LogLevel) -> None:
+        self._level = level
 
     def show(self) -> dict[str, Value]:
         """All settings."""
-        level = self._root.getEffectiveLevel()
-        return {**_settings_of(level), "log_format": _FORMAT, "log_file": ""}
+        return {**_settings_of(self._level.level), "log_format": _FORMAT, "log_file": ""}
 
     def update(self, settings: Mapping[str, Value | None]) -> None:
         """None goes back to the default. Raises `InvalidRequest` that names the setting; nothing is changed then."""
-        wanted = _settings_of(self._root.getEffectiveLevel())
-        defaults = _settings_of(self._default)
+        wanted = _settings_of(self._level.level)
+        defaults = _settings_of(self._level.base)
         for name, value in settings.items():
             if name in wanted:
                 wanted[name] = defaults[name] if value is None else _checked(name, value)
@@ -45,11 +41,7 @@ class LogSettings:
                     raise _wrong(name, "cannot be set by a request; the log is the process's standard error")
             else:
                 raise _wrong(name[:100], f"is not known here; known are {', '.join([*wanted, 'log_format'])}")
-        level = _level_of(wanted)
-        if level != self._root.level:
-            self._root.setLevel(min(level, logging.WARNING))
-            _log.warning("log level changed by a request", level=logging.getLevelName(level).lower())
-            self._root.setLevel(level)
+        self._level.set_requested(_level_of(wanted))
 
 
 def _settings_of(level: int) -> dict[str, bool | int]:

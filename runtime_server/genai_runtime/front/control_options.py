@@ -1,0 +1,65 @@
+"""RuntimeOptions of the control protocol, to and from the server's own plain data. Pure; what they do is elsewhere."""
+
+from genai_protocol.v1 import control_pb2 as pb
+from genai_runtime.front.cancel_rules import CancelRule
+from genai_runtime.front.ports import WantedRecorder, WantedWindow
+from genai_runtime.front.runtime_options import Options
+
+
+def options_of(message: pb.RuntimeOptions) -> Options:
+    """What is wanted; `Options` says what of it makes no sense."""
+    return Options(
+        terminate_session=message.terminate_session,
+        profiling=_window(message.profiling) if message.HasField("profiling") else None,
+        log_level=message.log_level,
+        arena_shrinkage=message.arena_shrinkage,
+        drain_seconds=message.drain.deadline_seconds if message.HasField("drain") else None,
+        cancel=_rule(message.cancel) if message.HasField("cancel") else None,
+        flight_recorder=_recorder(message.flight_recorder) if message.HasField("flight_recorder") else None,
+    )
+
+
+def message_of(options: Options) -> pb.RuntimeOptions:
+    """The other way round."""
+    window, rule, recorder = options.profiling, options.cancel, options.flight_recorder
+    return pb.RuntimeOptions(
+        terminate_session=options.terminate_session,
+        profiling=None
+        if window is None
+        else pb.ProfilingOption(
+            label=window.label, max_runs=window.max_runs, max_bytes=window.max_bytes, max_seconds=window.max_seconds
+        ),
+        log_level=options.log_level,
+        arena_shrinkage=options.arena_shrinkage,
+        drain=None if options.drain_seconds is None else pb.DrainOption(deadline_seconds=options.drain_seconds),
+        cancel=None
+        if rule is None
+        else pb.CancelRule(
+            request_id=rule.request_id,
+            client=rule.client,
+            older_than_seconds=rule.older_than_seconds,
+            tokens_over=rule.tokens_over,
+        ),
+        flight_recorder=None
+        if recorder is None
+        else pb.FlightRecorderOption(
+            inter_token_p99_seconds=recorder.inter_token_p99_seconds,
+            time_to_first_token_p99_seconds=recorder.time_to_first_token_p99_seconds,
+            for_seconds=recorder.for_seconds,
+            max_per_hour=recorder.max_per_hour,
+        ),
+    )
+
+
+def _window(asked: pb.ProfilingOption) -> WantedWindow:
+    return WantedWindow(asked.label, asked.max_runs, asked.max_bytes, asked.max_seconds)
+
+
+def _rule(asked: pb.CancelRule) -> CancelRule:
+    return CancelRule(asked.request_id, asked.client, asked.older_than_seconds, asked.tokens_over)
+
+
+def _recorder(asked: pb.FlightRecorderOption) -> WantedRecorder:
+    return WantedRecorder(
+        asked.inter_token_p99_seconds, asked.time_to_first_token_p99_seconds, asked.for_seconds, asked.max_per_hour
+    )
