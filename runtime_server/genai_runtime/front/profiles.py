@@ -28,6 +28,7 @@ from genai_runtime.front.profile_limits import ProfileLimits
 from genai_runtime.front.trace_merging import MergeFailed, merge_trace
 from genai_runtime.generation import WindowProgress
 from genai_runtime.profiling.record import WINDOW_ID, Profile, ProfileState
+from genai_runtime.profiling.selection import Chooser
 from genai_runtime.profiling.store import ProfileStore
 from genai_runtime.profiling.summary import OperatorTime
 from genai_runtime.profiling.timeline import Timeline
@@ -261,7 +262,10 @@ class ProfileRegistry:
         self._closing.update(each.id for each in self._open_ones())  # the engine closes it for this one
         self._profiles[profile.id] = profile
         self._newest = profile.id
-        self.timeline.begin(self._store.raw_folder(profile.id))
+        chooser = Chooser(window.selection)
+        self.timeline.begin(
+            self._store.raw_folder(profile.id), lambda request: chooser.chooses(request.request_id, request.client)
+        )
         self._timers[profile.id] = asyncio.get_running_loop().call_later(
             window.max_seconds + _GRACE_SECONDS, self._overdue, profile.id
         )

@@ -97,6 +97,14 @@ class Chooser:
         made = (request_id for request_id, number in requests().items() if rule.makes(number - 1))
         return self._any(made)
 
+    def chooses(self, request_id: str, client: str) -> bool:
+        """Whether a request of this id and client is chosen, whichever of its runs are."""
+        return self._all_requests or (
+            (not self._ids or request_id in self._ids)
+            and (not self._clients or client in self._clients)
+            and hash_of(request_id) < self._threshold
+        )
+
     def _any(self, request_ids: Iterable[str]) -> bool:
         if self._all_requests:
             return any(True for _ in request_ids)
@@ -115,12 +123,7 @@ class Chooser:
     def _matches(self, request_id: str, request: GenerationRequest | None) -> bool:
         """A further choice of a request goes with the request."""
         name = request.choice_of if request is not None and request.choice_of else request_id
-        client = request.client if request is not None else ""
-        return (
-            (not self._ids or name in self._ids)
-            and (not self._clients or client in self._clients)
-            and hash_of(name) < self._threshold
-        )
+        return self.chooses(name, request.client if request is not None else "")
 
 
 def hash_of(request_id: str) -> int:
