@@ -79,6 +79,11 @@ async def requests_of_all_kinds(served: HelloServer) -> None:
     assert refused is not None
 
 
+async def two_requests(served: HelloServer) -> None:
+    """`x` and `y`, at the same time."""
+    await asyncio.gather(*(collect(generate(served, name, prompt_of(5))) for name in "xy"))
+
+
 async def window(served: HelloServer, wanted: WantedWindow, work: Awaitable[object]) -> Profile:
     """A whole window around `work`."""
     await served.profiles.open(wanted)
@@ -98,8 +103,7 @@ async def taken(tmp_path_factory: pytest.TempPathFactory) -> Taken:
         profile = await window(served, WantedWindow("slow", max_runs=10_000), requests_of_all_kinds(served))
         path = tmp_path_factory.mktemp("trace") / "trace.json.gz"
         shutil.copy(served.profiles.trace_path(profile.id), path)
-        both = asyncio.gather(*(collect(generate(served, name, prompt_of(5))) for name in "xy"))
-        one = await window(served, WantedWindow("one", selection=Selection(request_ids=("x",))), both)
+        one = await window(served, WantedWindow("one", selection=Selection(request_ids=("x",))), two_requests(served))
         chosen = read_trace(served.profiles.trace_path(one.id))
     return Taken(path, profile, read_trace(path), chosen)
 
