@@ -16,8 +16,13 @@ from genai_runtime.engine import frames
 from genai_runtime.engine.protocol import EngineSpec, ModelInfo
 from genai_runtime.errors import EngineFailure, ModelUnusable
 
-# Huge pages would commit memory that numpy only reserves; its own threads, one a core of the node, have nothing to do.
-_ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "NUMPY_MADVISE_HUGEPAGE": "0", "OPENBLAS_NUM_THREADS": "1"}
+ENVIRONMENT = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    # Numpy's own threads, one a core of the node, have nothing to do.
+    "OPENBLAS_NUM_THREADS": "1",
+    # Weights lie side by side in huge pages: a decode run reads all of them (docs/decisions/0007).
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296",
+}
 _log = structlog.get_logger("genai_runtime.engine")
 
 
@@ -46,7 +51,7 @@ class EngineChild:
                 *("--fd", str(theirs.fileno()), "--parent", str(os.getpid())),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, **_ENVIRONMENT, **(environment or {})},
+                env={**os.environ, **ENVIRONMENT, **(environment or {})},
             )
             reader, writer = await asyncio.open_connection(sock=ours)
         except BaseException:

@@ -12,15 +12,17 @@ from genai_runtime.generation import EngineEvent, Finished, Tokens, WindowProgre
 
 
 class Outbox:
-    """Holds tokens back for `interval` seconds at most, and while a step is in progress; 0 holds nothing back.
+    """Holds tokens back while the next step may end within `interval` seconds of the last frame; 0 holds nothing back.
 
-    A request's first tokens, its end and a window's progress are never held back. A request's events keep their order.
+    The next step is taken to be as long as the last one. A request's first tokens, its end and a window's progress are
+    never held back. A request's events keep their order.
     """
 
     def __init__(self, interval: float, clock: Callable[[], float] = monotonic) -> None:
         self._interval = interval
         self._clock = clock
         self._sent = 0.0
+        self._looked = 0.0  # after the last step
         self._begun: set[str] = set()  # requests whose first tokens are on their way
         self._tokens: dict[str, Tokens] = {}
         self._finished: list[Finished] = []
@@ -41,12 +43,13 @@ class Outbox:
                     self._progress.append(event)
                     self._urgent = True
 
-    def take(self, *, idle: bool) -> frames.Events | None:
-        """What is to be sent now, if anything. `idle`: the engine has nothing more to do, so nothing will follow."""
+    def take(self, *, hurry: bool) -> frames.Events | None:
+        """What is to be sent after a step, if anything. `hurry`: nothing will follow soon, so nothing is held back."""
+        now = self._clock()
+        step, self._looked = now - self._looked, now
         if not (self._tokens or self._finished or self._progress):
             return None
-        now = self._clock()
-        if not (self._urgent or idle or now - self._sent >= self._interval):
+        if not (self._urgent or hurry or now + step - self._sent >= self._interval):
             return None
         frame = frames.Events(list(self._tokens.values()), self._finished, self._progress)
         self._tokens, self._finished, self._progress = {}, [], []
@@ -55,8 +58,9 @@ class Outbox:
 
     def _add_tokens(self, request_id: str, event: Tokens) -> None:
         held = self._tokens.get(request_id)
-        if held is not None:
-            self._tokens[request_id] = Tokens(request_id, held.ids + event.ids, held.logprobs + event.logprobs)
+        if held is not None:  # nobody else has it
+            held.ids.extend(event.ids)
+            held.logprobs.extend(event.logprobs)
             return
         self._tokens[request_id] = event
         if request_id not in self._begun:

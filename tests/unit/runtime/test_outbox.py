@@ -19,26 +19,39 @@ def outbox(interval: float = 0.02) -> tuple[Outbox, Clock]:
 def test_a_first_token_is_told_at_once_and_the_next_ones_together() -> None:
     box, clock = outbox()
     box.add([Tokens("a", [1])])
-    first = box.take(idle=False)
+    first = box.take(hurry=False)
     assert first is not None
     assert first.tokens == [Tokens("a", [1])]
     for token in (2, 3):
         clock.now += 0.005
         box.add([Tokens("a", [token], [TokenLogprob(token, -1.0)])])
-        assert box.take(idle=False) is None
+        assert box.take(hurry=False) is None
     clock.now += 0.011
-    frame = box.take(idle=False)
+    frame = box.take(hurry=False)
     assert frame is not None
     assert frame.tokens == [Tokens("a", [2, 3], [TokenLogprob(2, -1.0), TokenLogprob(3, -1.0)])]
-    assert box.take(idle=True) is None
+    assert box.take(hurry=True) is None
+
+
+def test_a_step_that_would_end_too_late_is_not_waited_for() -> None:
+    box, clock = outbox(0.033)
+    box.add([Tokens("a", [1])])
+    box.take(hurry=False)
+    sent = []
+    for token in (2, 3, 4, 5):
+        clock.now += 0.012
+        box.add([Tokens("a", [token])])
+        frame = box.take(hurry=False)
+        sent.append(frame.tokens[0].ids if frame else [])
+    assert sent == [[], [2, 3], [], [4, 5]]  # a third one would be there after 36 ms
 
 
 def test_another_ones_first_token_takes_along_what_is_held() -> None:
     box, _ = outbox()
     box.add([Tokens("a", [1])])
-    box.take(idle=False)
+    box.take(hurry=False)
     box.add([Tokens("a", [2]), Tokens("b", [9])])
-    frame = box.take(idle=False)
+    frame = box.take(hurry=False)
     assert frame is not None
     assert frame.tokens == [Tokens("a", [2]), Tokens("b", [9])]
 
@@ -46,12 +59,12 @@ def test_another_ones_first_token_takes_along_what_is_held() -> None:
 def test_an_end_is_told_at_once_after_all_its_tokens() -> None:
     box, _ = outbox()
     box.add([Tokens("a", [1])])
-    box.take(idle=False)
+    box.take(hurry=False)
     box.add([Tokens("a", [2])])
-    assert box.take(idle=False) is None
+    assert box.take(hurry=False) is None
     end = Finished("a", FinishReason.LENGTH, 1, 3)
     box.add([Tokens("a", [3]), end])
-    frame = box.take(idle=False)
+    frame = box.take(hurry=False)
     assert frame is not None
     assert (frame.tokens, frame.finished) == ([Tokens("a", [2, 3])], [end])
 
@@ -59,28 +72,28 @@ def test_an_end_is_told_at_once_after_all_its_tokens() -> None:
 def test_a_name_used_again_has_a_first_token_again() -> None:
     box, _ = outbox()
     box.add([Tokens("a", [1]), Finished("a", FinishReason.STOP, 1, 1)])
-    box.take(idle=False)
+    box.take(hurry=False)
     box.add([Tokens("a", [5])])
-    assert box.take(idle=False) is not None
+    assert box.take(hurry=False) is not None
 
 
 def test_nothing_is_held_where_nothing_will_follow_or_nothing_may_be_held() -> None:
     box, _ = outbox()
     box.add([Tokens("a", [1])])
-    box.take(idle=False)
+    box.take(hurry=False)
     box.add([Tokens("a", [2])])
-    assert box.take(idle=True) is not None
+    assert box.take(hurry=True) is not None
     every, _ = outbox(0.0)
     for token in (1, 2, 3):
         every.add([Tokens("a", [token])])
-        assert every.take(idle=False) is not None
+        assert every.take(hurry=False) is not None
 
 
 def test_a_windows_progress_is_told_at_once() -> None:
     box, _ = outbox()
     progress = WindowProgress("w", 1, 1, 1, 0)
-    box.take(idle=False)
+    box.take(hurry=False)
     box.add([progress])
-    frame = box.take(idle=False)
+    frame = box.take(hurry=False)
     assert frame is not None
     assert frame.progress == [progress]

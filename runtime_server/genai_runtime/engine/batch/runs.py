@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from genai_runtime.engine import ort
+from genai_runtime.engine import heap, ort
 from genai_runtime.engine.windows import Windows
 
 Kind = Literal["prefill", "decode"]
@@ -60,6 +60,8 @@ class Runs:
         try:
             with self._windows.run(kind, requests, lambda value: _profile(options, value), cached):
                 result = call(options)
+            if self._shrink and kind == "prefill":
+                heap.trim()
             self.counts[kind] += 1
         except ort.OrtError as error:
             if error.terminated:
