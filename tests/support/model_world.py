@@ -1,17 +1,20 @@
 """ModelService with everything around it, on a fake API server and fake pods. For unit tests of single passes."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from genai_operator.api.runtime_options import RuntimeOptions
 from genai_operator.clients.kube import KubeClient, Resource
+from genai_operator.clients.measuring import MeasureReply, MeasuringClient
 from genai_operator.clients.runtime import ModelReply, OptionsReply, PodEndpoint, RuntimeClient
 from genai_operator.constants import GROUP, LABEL_MODEL
 from genai_operator.services.cache import Cache
 from genai_operator.services.certificates import ControlAuthority
 from genai_operator.services.live_options import LiveOptions
-from genai_operator.services.models import ModelService
+from genai_operator.services.models import ModelService, PodCalls
+from genai_operator.services.rollout_gate import RolloutGate
 from genai_operator.settings import OperatorSettings
 from support.control_ca import make_ca
 from support.fake_kube import FakeKube
@@ -37,6 +40,9 @@ class FakePods:
         self.hanging: set[str] = set()
         self.names: set[str] = set()
         self.forgotten: list[str] = []
+        self.speeds: dict[str, list[float]] = {}  # of one measurement after the other; the last one stays
+        self.measured: list[str] = []
+        self.busy = 0
 
     async def set_options(
         self, pod: PodEndpoint, revision: str, options: RuntimeOptions, *, deadline_seconds: float
@@ -51,6 +57,21 @@ class FakePods:
 
     async def get_model(self, pod: PodEndpoint, *, deadline_seconds: float) -> ModelReply:
         return ModelReply("batch", "a graph it knows", "cpu", 2, 2048, 50.0, 0.1, 16, 64, 32768, True)
+
+    async def measure(
+        self, pod: PodEndpoint, prompts: Sequence[str], max_tokens: int, repeats: int, *, deadline_seconds: float
+    ) -> MeasureReply:
+        self.measured.append(pod.ip)
+        if pod.ip in self.hanging:
+            await asyncio.sleep(3600)
+        if pod.ip in self.failures:
+            raise self.failures[pod.ip]
+        speeds = self.speeds[pod.ip]
+        speed = speeds.pop(0) if len(speeds) > 1 else speeds[0]
+        return MeasureReply(speed, 0.01, (("MatMul", "CPUExecutionProvider", 1e5 / speed),))
+
+    async def requests(self, pod: PodEndpoint, *, deadline_seconds: float) -> int:
+        return self.busy
 
     async def forget(self, pod: PodEndpoint) -> None:
         self.forgotten.append(pod.ip)
@@ -68,7 +89,9 @@ class World:
         clock = lambda: datetime(2026, 11, 21, 12, tzinfo=UTC)  # noqa: E731 - one expression
         self.live = LiveOptions(cast(RuntimeClient, self.pods), settings, wake=self._wake, clock=clock)
         kube = cast(KubeClient, self.kube)
-        self.service = ModelService(kube, self.cache, self.live, AUTHORITY, settings, clock)
+        measuring = cast(MeasuringClient, self.pods)
+        self.gate = RolloutGate(kube, measuring, wake=self._wake, clock=clock, busy_seconds=0.05)
+        self.service = ModelService(kube, self.cache, PodCalls(self.live, self.gate), AUTHORITY, settings, clock)
 
     def _observe(self, resource: Resource, event: str, body: Object) -> None:
         # Only labelled children are watched, and no Secrets.

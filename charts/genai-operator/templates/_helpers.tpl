@@ -103,6 +103,10 @@ capabilities:
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
+# The verdict of a roll-out's gate: a condition of new pods (spec.rollout.gate).
+- apiGroups: [""]
+  resources: [pods/status]
+  verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create, patch]

@@ -8,7 +8,7 @@ from genai_operator.builders.environment import environment
 from genai_operator.builders.metadata import labels
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.builders.storage import model_location, volume_mounts, volumes
-from genai_operator.constants import PORT_CONTROL, PORT_GRPC, PORT_HEALTH, PORT_HTTP, PORT_METRICS
+from genai_operator.constants import CONDITION_MEASURED, PORT_CONTROL, PORT_GRPC, PORT_HEALTH, PORT_HTTP, PORT_METRICS
 
 CONTAINER = "model"
 USER = 65532
@@ -48,6 +48,8 @@ def pod_template(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]
         "containers": [_container(model, settings)],
         "volumes": volumes(model),
     }
+    if spec.rollout.gate is not None:
+        pod["readinessGates"] = [{"conditionType": CONDITION_MEASURED}]
     pod.update(_scheduling(model, settings))
     return {"metadata": {"labels": labels(model)}, "spec": pod}
 

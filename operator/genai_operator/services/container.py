@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from genai_operator.clients.kube import MODEL, POD, PROFILE, KubeClient, Resource
+from genai_operator.clients.measuring import MeasuringClient
 from genai_operator.clients.runtime import RuntimeClient
 from genai_operator.clients.windows import WindowClient
 from genai_operator.errors import ClusterError
@@ -19,11 +20,12 @@ from genai_operator.services.certificates import ControlAuthority
 from genai_operator.services.collector import Collector
 from genai_operator.services.leader import Leader, LeaseName
 from genai_operator.services.live_options import LiveOptions
-from genai_operator.services.models import ModelService
+from genai_operator.services.models import ModelService, PodCalls
 from genai_operator.services.profile_cache import ProfileCache
 from genai_operator.services.profiles import ProfileService
 from genai_operator.services.queue import QueueMetrics, WorkQueue
 from genai_operator.services.resync import OF_PROFILES, Resync
+from genai_operator.services.rollout_gate import RolloutGate
 from genai_operator.services.windows import LiveWindows
 from genai_operator.settings import OperatorSettings
 
@@ -47,7 +49,8 @@ class Container:
         self.cache = Cache()
         self.runtime = RuntimeClient(authority.client_identity)
         self.live = LiveOptions(self.runtime, settings, wake=self._wake)
-        self.models = ModelService(kube, self.cache, self.live, authority, settings)
+        self.gate = RolloutGate(kube, MeasuringClient(self.runtime), wake=self._wake)
+        self.models = ModelService(kube, self.cache, PodCalls(self.live, self.gate), authority, settings)
         metrics = QueueMetrics("models", self.registry)
         self.queue = WorkQueue(self.models.reconcile, workers=settings.workers, metrics=metrics)
         self.resync = Resync(
@@ -143,6 +146,7 @@ class Container:
     async def close(self) -> None:
         """Gives back the Lease and closes all connections."""
         await self.leader.release()
+        await self.gate.close()
         await self.live.close()
         await self.runtime.close()
         await self.kube.close()

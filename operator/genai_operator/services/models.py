@@ -6,6 +6,7 @@ here is for people at the keyboard: live options go out before anything is writt
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -20,6 +21,7 @@ from genai_operator.services.certificates import ControlAuthority, control_serve
 from genai_operator.services.children import Children, Hindrance
 from genai_operator.services.live_options import LiveOptions
 from genai_operator.services.prepared import Prepared, Preparer
+from genai_operator.services.rollout_gate import RolloutGate
 from genai_operator.services.status_writer import StatusWriter
 from genai_operator.settings import OperatorSettings
 from genai_operator.status import summarise, summarise_invalid, summarise_runtime_options
@@ -32,6 +34,14 @@ _SETTLE_SECONDS = 0.05
 _CATCH_UP_SECONDS = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class PodCalls:
+    """Everything that is said to pods."""
+
+    live: LiveOptions
+    gate: RolloutGate
+
+
 class ModelService:
     """Reconciles models by key. `clock` returns the present time in UTC."""
 
@@ -39,20 +49,21 @@ class ModelService:
         self,
         kube: KubeClient,
         cache: Cache,
-        live: LiveOptions,
+        pods: PodCalls,
         authority: ControlAuthority,
         settings: OperatorSettings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._kube = kube
         self._cache = cache
-        self._live = live
+        self._live = pods.live
+        self._gate = pods.gate
         self._clock = clock
         self._preparer = Preparer(authority, settings)
         self._children = Children(kube, cache)
         # Models whose Deployment was changed and not looked at yet: its generation, and since when.
         self._behind: dict[str, tuple[int, float]] = {}
-        self._status = StatusWriter(kube, cache, live.wake, clock)
+        self._status = StatusWriter(kube, cache, pods.live.wake, clock)
 
     async def reconcile(self, key: str) -> float | None:
         """One pass; returns the seconds after which another one is needed, if any.
@@ -67,6 +78,7 @@ class ModelService:
             self._status.forget(key)
             self._behind.pop(key, None)
             await self._live.keep_only(key, ())
+            await self._gate.forget(key)
             return None
         try:
             prepared = self._preparer.prepare(key, body)
@@ -90,6 +102,7 @@ class ModelService:
         observed = self._observe(key)
         await self._live.keep_only(key, observed.pods)
         server_name = control_server_name(model.metadata.name, model.metadata.namespace)
+        self._gate.step(key, server_name, model, observed)
         pushes = self._live.push(key, server_name, desired, plan_live_options(desired, observed).push)
         ready = [pod for pod in live_pods(observed) if pod.ready]
         return [*pushes, *self._live.inquire(key, server_name, ready)]
@@ -141,6 +154,7 @@ class ModelService:
             answers=self._live.answers(key),
             conflict=hindrance.conflict if hindrance else "",
             refusal=hindrance.refusal if hindrance else "",
+            gate=self._gate.told(key),
             paused=paused,
             now=self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from genai_operator.constants import GROUP
+from genai_operator.constants import CONDITION_MEASURED, GROUP
 from genai_operator.status.observed import ObservedDeployment, ObservedPod
 
 Object = Mapping[str, Any]
@@ -84,6 +84,8 @@ def observed_pod(body: Object) -> ObservedPod:
     waiting = state.get("waiting") or {}
     terminated = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
     scheduled = _condition(status, "PodScheduled")
+    measured = _condition(status, CONDITION_MEASURED)
+    gates = (body.get("spec") or {}).get("readinessGates") or ()
     return ObservedPod(
         name=str(metadata.get("name", "")),
         uid=str(metadata.get("uid", "")),
@@ -101,6 +103,11 @@ def observed_pod(body: Object) -> ObservedPod:
         terminated_message=_text(terminated.get("message")),
         exit_code=terminated.get("exitCode"),
         unschedulable_message=_text(scheduled.get("message")) if scheduled.get("reason") == "Unschedulable" else "",
+        containers_ready=_condition(status, "ContainersReady").get("status") == "True",
+        template=str((metadata.get("labels") or {}).get("pod-template-hash") or ""),
+        gated=any(gate.get("conditionType") == CONDITION_MEASURED for gate in gates),
+        measured=str(measured.get("status") or ""),
+        measured_message=_text(measured.get("message")),
     )
 
 

@@ -9,7 +9,12 @@ from genai_operator.status.reasons import ConditionType, Reason
 
 _TOLD = (ConditionType.ACCEPTED, ConditionType.READY, ConditionType.RUNTIME_OPTIONS_APPLIED)
 _ON_THE_WAY = (Reason.PENDING, Reason.LOADING, Reason.ROLLING_OUT, Reason.APPLYING)
-_WANTED = (Reason.SUSPENDED, Reason.SCALED_TO_ZERO, Reason.HALTED, Reason.PAUSED)
+# Of these conditions one reason alone is told: the others say what another condition says.
+_TOLD_FOR = {
+    ConditionType.PROGRESSING: Reason.ROLLOUT_BLOCKED,
+    ConditionType.DEGRADED: Reason.PROVIDER_DEGRADED,
+}
+_WANTED = (Reason.SUSPENDED, Reason.SCALED_TO_ZERO, Reason.HALTED, Reason.DRAINING, Reason.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,15 @@ def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[No
 
 
 def _notices(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Notice]:
-    for kind in _TOLD:
+    for kind in (*_TOLD, *_TOLD_FOR):
         new, old = previous_condition(after, kind), previous_condition(before, kind)
         if not new or (new.get("status"), new.get("reason")) == (old.get("status"), old.get("reason")):
+            continue
+        if kind in _TOLD_FOR and new["reason"] != _TOLD_FOR[kind]:
             continue
         first_good = not old and new["status"] == "True" and kind is not ConditionType.READY
         if new["reason"] in _ON_THE_WAY or first_good:
             continue
-        normal = new["status"] == "True" or new["reason"] in _WANTED
+        good = new["status"] == "True" and kind is not ConditionType.DEGRADED
+        normal = good or new["reason"] in _WANTED
         yield Notice("Normal" if normal else "Warning", str(new["reason"]), f"{kind}: {new.get('message', '')}")

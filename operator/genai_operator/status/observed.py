@@ -31,6 +31,11 @@ class ObservedPod:
     terminated_message: str = ""
     exit_code: int | None = None
     unschedulable_message: str = ""
+    containers_ready: bool = False
+    template: str = ""  # which pod template it was made from
+    gated: bool = False  # it takes no traffic before `measured` is True
+    measured: str = ""  # status of the readiness gate's condition; empty: none yet
+    measured_message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +82,31 @@ class ServedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """The newest window of a pod, which it opened by itself."""
+
+    profile_id: str
+    trigger: str  # what was missed
+    at: str  # RFC 3339
+
+
+@dataclass(frozen=True, slots=True)
 class PodAnswer:
-    """The last exchange with one container of a pod about its runtime options."""
+    """The last exchange with one container of a pod about its runtime options.
+
+    The counts are as of the last time the pod was asked.
+    """
 
     container_id: str
     revision: str
     state: PodOptionsState
     message: str = ""
     at: str = ""  # RFC 3339, when the state became what it is
-    served: ServedModel | None = None
+    served: ServedModel | None = None  # once the container has been Ready
+    unsupported: tuple[str, ...] = ()  # options that the engine cannot apply, by annotation name
+    requests: int = 0  # that run or wait
+    cancelled_requests: int = 0  # by the present cancel rule
+    recording: Recording | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +118,6 @@ class ObservedModel:
     answers: Mapping[str, PodAnswer] = field(default_factory=dict)  # by pod uid
     conflict: str = ""  # a child's name is taken by a foreign object: which, and whose
     refusal: str = ""  # the API server refuses a child for good: which, and its words
+    gate: str = ""  # what a new pod's measurement waits for
     paused: bool = False
     now: str = ""  # RFC 3339

@@ -29,10 +29,12 @@ class Reason(StrEnum):
     SCALED_TO_ZERO = "ScaledToZero"
     PAUSED = "Paused"
     HALTED = "Halted"
+    DRAINING = "Draining"
     # On the way.
     PENDING = "Pending"
     LOADING = "Loading"
     ROLLING_OUT = "RollingOut"
+    ROLLOUT_BLOCKED = "RolloutBlocked"
     # The resource.
     INVALID_SPEC = "InvalidSpec"
     NAME_CONFLICT = "NameConflict"
@@ -53,6 +55,7 @@ class Reason(StrEnum):
     APPLIED = "Applied"
     NO_PODS = "NoPods"
     APPLYING = "Applying"
+    PARTIALLY_APPLIED = "PartiallyApplied"
     UNREACHABLE = "Unreachable"
     UNSUPPORTED = "Unsupported"
     REJECTED = "Rejected"

@@ -19,6 +19,7 @@ from genai_operator.status.live_plan import live_pods
 from genai_operator.status.observed import ObservedModel, PodOptionsState
 from genai_operator.status.placement import fallen_back, placement
 from genai_operator.status.reasons import ConditionType, Reason
+from genai_operator.status.rollout_gate import blocked
 from genai_operator.status.runtime_options import pod_options
 
 _MODEL_FAULTS = (Reason.MODEL_NOT_FOUND, Reason.MODEL_INVALID)
@@ -160,9 +161,8 @@ def _progressing(seen: _Seen) -> Verdict:
         return Verdict("True", Reason.PENDING, "the Deployment is being made")
     behind = deployment.observed_generation < deployment.generation
     if behind or deployment.updated_replicas < seen.wanted or deployment.replicas != seen.wanted:
-        return Verdict(
-            "True", Reason.ROLLING_OUT, f"{deployment.updated_replicas} of {seen.wanted} pods are up to date"
-        )
+        said = f"{deployment.updated_replicas} of {seen.wanted} pods are up to date"
+        return Verdict("True", Reason.ROLLING_OUT, f"{said}; {seen.observed.gate}" if seen.observed.gate else said)
     if seen.ready < seen.wanted:
         starting = _starting(seen)
         return Verdict("True", starting.reason, starting.message)
@@ -192,7 +192,8 @@ def _blocked(seen: _Seen) -> Verdict | None:
     refused = _refused(seen)
     if refused is None and seen.cause:
         return Verdict("False", seen.cause.reason, seen.cause.message)
-    return refused
+    slower = blocked(seen.model, seen.observed) if refused is None else ""
+    return Verdict("False", Reason.ROLLOUT_BLOCKED, slower) if slower else refused
 
 
 def _starting(seen: _Seen) -> Verdict:

@@ -6,7 +6,7 @@ import pytest
 
 from genai_operator.clients.kube import KubeClient
 from genai_operator.errors import ClusterUnavailable
-from genai_operator.services.models import ModelService
+from genai_operator.services.models import ModelService, PodCalls
 from genai_operator.settings import OperatorSettings
 from support.model_world import AUTHORITY, CHILDREN, KEY, World
 
@@ -44,7 +44,7 @@ async def test_a_restarted_operator_changes_no_object(world: World) -> None:
     again.kube = world.kube
     again.kube.watchers[:] = [again._observe]
     kube = cast(KubeClient, again.kube)
-    again.service = ModelService(kube, again.cache, again.live, AUTHORITY, OperatorSettings())
+    again.service = ModelService(kube, again.cache, PodCalls(again.live, again.gate), AUTHORITY, OperatorSettings())
     for body in list(again.kube.objects.values()):
         again.kube._tell("ADDED", body)
     await again.settle()
