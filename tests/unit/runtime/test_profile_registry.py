@@ -1,7 +1,7 @@
 """The pod's profiles: states, merging in a real process, restarts, retention, refusals."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,65 +11,14 @@ from genai_runtime.errors import EngineFailure, InvalidRequest, NotServing, Prof
 from genai_runtime.front.ports import WantedWindow
 from genai_runtime.front.profile_limits import MIB, ProfileLimits
 from genai_runtime.front.profiles import ProfileRegistry
-from genai_runtime.generation import WindowProgress
 from genai_runtime.profiling.record import PROFILE_ID, Profile, ProfileState, from_json, to_json
 from genai_runtime.profiling.store import ProfileStore
 from genai_runtime.profiling.window import OpenWindow
 from support.chrome_trace import read_trace
+from support.hand_engine import WindowsOnly, kept_files
 from support.raw_runs import capture
 
 OLD_ID = "old-20260101T101500Z-1"
-
-
-class WindowsOnly:
-    """An engine that captures by hand, with real windows; `dead` injects the fault."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.window: Window | None = None
-        self.opened: OpenWindow | None = None
-        self.dead = False
-        self.ended = asyncio.Event()
-        self._progress: list[Callable[[WindowProgress], None]] = []
-        self._change: list[Callable[[bool], None]] = []
-
-    def open_window(self, window: Window) -> None:
-        if self.dead:
-            raise EngineFailure("the engine process is gone")
-        self.close_window("replaced")
-        self.window = window
-        self.opened = OpenWindow(window, self.folder)
-
-    def close_window(self, reason: str) -> None:
-        if self.opened is not None and not self.dead:
-            last = self.opened.close(reason)
-            self.opened = None
-            asyncio.get_running_loop().call_soon(self.tell, last)
-
-    def on_window_progress(self, listener: Callable[[WindowProgress], None]) -> None:
-        self._progress.append(listener)
-
-    def on_change(self, listener: Callable[[bool], None]) -> None:
-        self._change.append(listener)
-
-    def tell(self, progress: WindowProgress) -> None:
-        for listener in self._progress:
-            listener(progress)
-        if progress.closed:
-            self.ended.set()
-
-    def run(self, runs: int = 1) -> None:
-        assert self.opened is not None
-        for number in range(runs):
-            capture(self.opened, "a", "decode", number + 1)
-        self.tell(self.opened.progress())
-
-    def die(self) -> None:
-        self.dead = True
-        if self.opened is not None:
-            self.opened._manifest.close()  # as the kernel does for a dead process; no closing line
-        for listener in self._change:
-            listener(False)
 
 
 @pytest.fixture
@@ -85,10 +34,6 @@ async def registry(tmp_path: Path, engine: WindowsOnly) -> AsyncIterator[Profile
     await registry.close("shutdown")
     await registry.settle()
     await registry.stop()
-
-
-def kept_files(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
 
 
 async def closed(registry: ProfileRegistry, engine: WindowsOnly) -> Profile:
