@@ -22,6 +22,7 @@ TIMELINE = "timeline.jsonl"
 # Some 100 bytes each.
 MOST_ENTRIES = 100_000
 _BUFFER_BYTES = 64 * 1024
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _log = structlog.get_logger("genai_runtime.profiles")
 
 
@@ -138,7 +139,7 @@ class Timeline:
         self._left -= 1
         if self._file is not None:
             try:
-                self._file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+                self._file.write(_encode(entry) + "\n")
             except OSError as error:
                 self._give_up(error)
 
