@@ -207,10 +207,8 @@ async def test_what_cannot_be_is_refused_by_its_field(
 
 
 async def test_an_id_from_a_strangers_record_is_not_taken(tmp_path: Path, engine: WindowsOnly) -> None:
-    record = (
-        '{"id": "old-20260101T101500Z-1", "label": "old", "state": "failed", "opened_unix_ms": 1, "window_id": "../x"}'
-    )
-    (tmp_path / "old-20260101T101500Z-1.profile.json").write_text(record)
+    record = Profile("old-20260101T101500Z-1", "old", ProfileState.FAILED, 1, window_id="../x")
+    (tmp_path / f"{record.id}.profile.json").write_text(to_json(record))
     registry = ProfileRegistry(tmp_path, engine)
     await registry.start()
     await registry.settle()
