@@ -106,6 +106,7 @@ BAD: dict[str, tuple[Object, str]] = {
     "an unknown word": ({"runs": "decode"}, "spec.runs"),
     "a list that ends in a comma": ({"runs": "prefill,"}, "spec.runs"),
     "every and a list": ({"runs": "every 5,prefill"}, "spec.runs"),
+    "more parts than pods take": ({"runs": ",".join(["0"] * 65)}, "spec.runs"),
     "a list longer than a window needs": ({"runs": ",".join(["prefill"] * 26)}, "spec.runs"),
     "a window larger than the pod's disk": ({"limits": {"maxBytes": "513Mi"}}, "spec.limits.maxBytes"),
     "a window of no bytes": ({"limits": {"maxBytes": 1}}, "spec.limits.maxBytes"),
@@ -167,12 +168,8 @@ def test_the_definition_is_taken_without_a_complaint(server: ControlPlane) -> No
 def test_the_servers_defaults_are_ours(server: ControlPlane) -> None:
     stored = create(server, MINIMAL)["spec"]
     ours = GenAIProfileSpec.model_validate(MINIMAL["spec"]).model_dump(by_alias=True, exclude_none=True, mode="json")
-    assert stored == ours == {
-        "model": "hello",
-        "output": {"type": "Pod"},
-        "startDeadlineSeconds": 300,
-        "suspend": False,
-    }
+    assert stored == ours
+    assert stored == {"model": "hello", "output": {"type": "Pod"}, "startDeadlineSeconds": 300, "suspend": False}
 
 
 @pytest.mark.parametrize("output", [FULL["output"], CLAIM, {"type": "Pod"}], ids=lambda output: output["type"])

@@ -4,8 +4,9 @@ They keep windows as a pod does: by the caller's id, one open at a time, none op
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from typing import Any
 
@@ -136,3 +137,26 @@ async def serving_windows(
 def server_name(model: str = "hello", namespace: str = "team") -> str:
     """The name in the pods' certificates."""
     return control_server_name(model, namespace)
+
+
+@contextmanager
+def windows_in_a_thread(authority: ControlAuthority, *pods: WindowPod, namespace: str) -> Iterator[None]:
+    """As `serving_windows`, beside a test that blocks: the pods have an event loop of their own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="pods")
+    thread.start()
+
+    def call(work: Any) -> None:
+        asyncio.run_coroutine_threadsafe(work, loop).result(10)
+
+    serving = serving_windows(authority, *pods, namespace=namespace)
+    try:
+        call(serving.__aenter__())
+        try:
+            yield
+        finally:
+            call(serving.__aexit__(None, None, None))
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -22,9 +22,10 @@ _CLIENT = r"^[A-Za-z0-9._:-]+$"
 _RUN = r"(prefill|[0-9]{1,7}(-[0-9]{1,7})?)"
 _RUNS = rf"^(every [1-9][0-9]{{0,5}}|{_RUN}(,{_RUN})*)$"
 _RUNS_LENGTH = 200
+_RUNS_PARTS = 64
 RUNS_EXPLANATION = (
     'must be "every N", or a list such as "prefill,0-3,50-60" of the word prefill, tokens and ranges of tokens that '
-    f"do not run backwards; {_RUNS_LENGTH} characters at most"
+    f"do not run backwards; {_RUNS_LENGTH} characters and {_RUNS_PARTS} parts at most"
 )
 _OBJECT = r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*"
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
@@ -35,7 +36,10 @@ _IMMUTABLE = "cannot change: a window is opened once; make another GenAIProfile"
 def _check_runs(value: str) -> str:
     if len(value) > _RUNS_LENGTH or re.fullmatch(_RUNS.strip("^$"), value) is None:
         raise ValueError(RUNS_EXPLANATION)
-    for part in value.split(","):
+    parts = value.split(",")
+    if len(parts) > _RUNS_PARTS:
+        raise ValueError(RUNS_EXPLANATION)
+    for part in parts:
         first, dash, last = part.partition("-")
         if dash and int(first) > int(last):
             raise ValueError(RUNS_EXPLANATION)
@@ -48,7 +52,8 @@ Runs = Annotated[
     Field(
         max_length=_RUNS_LENGTH,
         json_schema_extra=cel(
-            f"self.matches('{_RUNS}') && self.split(',').all(part, !part.matches('^[0-9]+-[0-9]+$') || "
+            f"self.matches('{_RUNS}') && size(self.split(',')) <= {_RUNS_PARTS} && "
+            "self.split(',').all(part, !part.matches('^[0-9]+-[0-9]+$') || "
             "int(part.split('-')[0]) <= int(part.split('-')[1]))",
             RUNS_EXPLANATION,
         ),
