@@ -62,6 +62,15 @@ helm: $(SYNCED) ## make helm ARGS="list -A"
 shell-env: $(SYNCED) ## prints exports: eval "$(make -s shell-env)" gives you kubectl and helm
 	@$(RUN) -m localkube env
 
+# --- the command line --------------------------------------------------------------------------------------------------
+
+.PHONY: kubectl-genai kubectl-genai-lock
+kubectl-genai: $(SYNCED) ## one file build/kubectl-genai for the PATH: kubectl genai (ARGS="--release URL" for Krew too)
+	@$(RUN) plugins/build.py $(ARGS)
+
+kubectl-genai-lock: $(SYNCED) ## the versions that the one file carries, anew from uv.lock
+	@$(RUN) plugins/lock.py
+
 # --- generated files and models ---------------------------------------------------------------------------------------
 
 .PHONY: generate hello-model
