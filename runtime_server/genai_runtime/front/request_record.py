@@ -75,13 +75,13 @@ class RequestRecord:
     def detokenised(self, began: int) -> None:
         """Tokens became text, from `began` on the timeline to now; the protocol writes it now."""
         if self.timeline.recording:
-            self.timeline.span("detokenise", self, began)
+            self.timeline.span("detokenise", self, began, each_token=True)
             self._writing = self.timeline.now()
 
     def written(self) -> None:
         """The network has taken what was to be written, if anything was, or the client is gone."""
         if self._writing:
-            self.timeline.span("network write", self, self._writing)
+            self.timeline.span("network write", self, self._writing, each_token=True)
             self._writing = 0
 
     def choice_finished(self, end: Finished) -> None:

@@ -19,8 +19,10 @@ from typing import Any, Protocol, TextIO
 import structlog
 
 TIMELINE = "timeline.jsonl"
-# Some 100 bytes each.
+# Some 60 bytes each. A part of them is not for what comes with every token, so that a window of many tokens still
+# shows when requests waited and ended.
 MOST_ENTRIES = 100_000
+_KEPT_FREE = 0.2
 _BUFFER_BYTES = 64 * 1024
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _log = structlog.get_logger("genai_runtime.profiles")
@@ -80,6 +82,7 @@ class Timeline:
         """A window's entries beyond `most_entries` are counted and dropped."""
         self.recording = False
         self._most = most_entries
+        self._kept_free = round(most_entries * _KEPT_FREE)
         self._folder: Path | None = None
         self._file: TextIO | None = None
         self._wanted: Callable[[Owner], bool] = _everybody
@@ -116,10 +119,13 @@ class Timeline:
         """The clock's nanoseconds, for a span that begins; 0 while nothing is recorded."""
         return time.monotonic_ns() if self.recording else 0
 
-    def span(self, name: str, owner: Owner, start_ns: int, args: Mapping[str, Any] | None = None) -> None:
+    def span(
+        self, name: str, owner: Owner, start_ns: int, args: Mapping[str, Any] | None = None, *, each_token: bool = False
+    ) -> None:
         """Something of a request that began at `start_ns` ends now; 0, it began unseen, is not recorded."""
         if self.recording and start_ns and self._wanted(owner):
-            self._write(["span", name, owner.request_id, start_ns, time.monotonic_ns(), dict(args or {})])
+            entry = ["span", name, owner.request_id, start_ns, time.monotonic_ns(), dict(args or {})]
+            self._write(entry, keep_free=self._kept_free if each_token else 0)
 
     def request_ended(self, reason: str, owner: Owner, args: Mapping[str, Any]) -> None:
         """`reason` is from a closed list."""
@@ -132,8 +138,8 @@ class Timeline:
         if self.recording:
             self._write(["counter", name, time.monotonic_ns(), value])
 
-    def _write(self, entry: list[Any]) -> None:
-        if self._left <= 0:
+    def _write(self, entry: list[Any], keep_free: int = 0) -> None:
+        if self._left <= keep_free:
             self._dropped += 1
             return
         self._left -= 1

@@ -72,6 +72,20 @@ def test_what_is_too_much_is_counted(tmp_path: Path) -> None:
     assert list(read_timeline(tmp_path))[-1] == Closed(7)
 
 
+def test_what_comes_with_every_token_leaves_room_for_the_rest(tmp_path: Path) -> None:
+    timeline = Timeline(most_entries=10)
+    timeline.begin(tmp_path)
+    for _ in range(20):
+        timeline.span("network write", A, timeline.now(), each_token=True)
+    timeline.span("queue", B, timeline.now())
+    timeline.request_ended("stop", B, {})
+    timeline.request_ended("stop", A, {})
+    timeline.end(tmp_path)
+    entries = list(read_timeline(tmp_path))
+    assert [type(entry) for entry in entries] == [*[Span] * 8, Span, End, Closed]
+    assert entries[-1] == Closed(13)
+
+
 def test_the_next_window_begins_anew(tmp_path: Path) -> None:
     timeline = Timeline(most_entries=2)
     first, second = tmp_path / "1", tmp_path / "2"
