@@ -103,10 +103,16 @@ class Answers:
             tensor.contents.fp32_contents.extend(elements)
 
 
-def stream_error(request_id: str, words: str) -> oip.ModelStreamInferResponse:
-    """This request of a stream failed. tritonclient shows the words alone, so they name the request."""
+def stream_error(request_id: str, words: str, ending: Ending | None = None) -> oip.ModelStreamInferResponse:
+    """This request of a stream failed. tritonclient shows the words alone, so they name the request.
+
+    `ending`: of a request that was accepted; why it ended and what it had got are parameters.
+    """
     answer = oip.ModelInferResponse(id=request_id)
     answer.parameters[_FINAL].bool_param = True
+    if ending is not None:
+        answer.parameters[FINISH_REASON].string_param = ending.reason.value
+        _add_usage(answer, ending)
     about = f"request {request_id}: " if request_id else ""
     return oip.ModelStreamInferResponse(error_message=f"{about}{words}", infer_response=answer)
 

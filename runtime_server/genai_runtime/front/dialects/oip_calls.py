@@ -169,7 +169,7 @@ class StreamedRequests:
         ending = worst(endings)
         code = status.code_of_finish(ending.reason, engine_lost=ending.engine_lost)
         if code is not grpc.StatusCode.OK:
-            await write(stream_error(request.id, f"{code.name}: {ending.message}"))
+            await write(stream_error(request.id, f"{code.name}: {ending.message}", ending))
         elif streaming:
             await write(oip.ModelStreamInferResponse(infer_response=found.answers.end(endings[-1], final=True)))
         else:

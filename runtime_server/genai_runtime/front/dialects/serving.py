@@ -87,4 +87,6 @@ async def end(context: Context, endings: list[Ending]) -> None:
     """The status after a stream's last message."""
     ending = worst(endings)
     code = status.code_of_finish(ending.reason, engine_lost=ending.engine_lost)
-    await status.finish(context, code, ending.message)
+    record = ending.record
+    counts = {"prompt_tokens": record.prompt_tokens, "completion_tokens": record.completion_tokens}
+    await status.finish(context, code, ending.message, ending.reason, counts)

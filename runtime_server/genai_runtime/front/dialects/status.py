@@ -1,12 +1,13 @@
 """How errors and finishes look in gRPC: one table each. Used by every gRPC dialect and by the control service."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf import any_pb2 as packed
 from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
@@ -28,6 +29,7 @@ from genai_runtime.generation import FinishReason
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _RETRY_SECONDS = 1.0
+_DOMAIN = "genai-operator.io"
 
 _ERRORS: list[tuple[type[RuntimeServerError], grpc.StatusCode]] = [
     (InvalidRequest, grpc.StatusCode.INVALID_ARGUMENT),
@@ -70,11 +72,18 @@ async def abort(context: Context, error: RuntimeServerError) -> NoReturn:
     await _abort(context, code_of(error), error.message, _details(error))
 
 
-async def finish(context: Context, code: grpc.StatusCode, message: str) -> None:
-    """End a stream after its Finish; UNAVAILABLE says when to try again."""
+async def finish(
+    context: Context, code: grpc.StatusCode, message: str, reason: FinishReason, counts: Mapping[str, int]
+) -> None:
+    """End a call whose generation has ended; UNAVAILABLE says when to try again.
+
+    google.rpc.ErrorInfo says why and what the request had got, for a protocol whose answer cannot.
+    """
     if code is grpc.StatusCode.OK:
         return
+    metadata = {name: str(count) for name, count in counts.items()}
     details = [_retry_after(_RETRY_SECONDS)] if code is grpc.StatusCode.UNAVAILABLE else []
+    details.append(_pack(ErrorInfo(reason=reason.name, domain=_DOMAIN, metadata=metadata)))
     await _abort(context, code, message, details)
 
 
@@ -99,7 +108,7 @@ def _details(error: RuntimeServerError) -> list[packed.Any]:
     return []
 
 
-def _pack(message: RetryInfo | BadRequest) -> packed.Any:
+def _pack(message: RetryInfo | BadRequest | ErrorInfo) -> packed.Any:
     detail = packed.Any()
     detail.Pack(message)
     return detail

@@ -30,7 +30,7 @@ def finish_of(ending: Ending) -> str:
     """OpenAI's finish_reason. Raises `BadEnding`."""
     problem = problem_of_ending(ending)
     if problem is not None:
-        raise BadEnding(problem)
+        raise BadEnding(replace(problem, usage=usage([ending.record])))
     return _FINISHES[ending.reason]
 
 

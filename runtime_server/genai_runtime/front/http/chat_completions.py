@@ -181,9 +181,11 @@ async def _stream(exchange: Exchange, answer: _Answer, events: AsyncGenerator[Ev
                 if data:
                     await exchange.write(data)
     except BadEnding as error:
+        if wants_usage:
+            await exchange.write(writer.usage())
         await exchange.fail(error.problem)
         return
-    await exchange.write(writer.closing())
+    await exchange.write(writer.usage() + json_text.DONE)
     await exchange.end()
 
 
@@ -221,12 +223,12 @@ class _Writer:
         finish = json_text.quote(self._answer.finish(ending))
         return rest + self._delta(ending.index, {}, finish)
 
-    def closing(self) -> bytes:
-        """After the last choice."""
+    def usage(self) -> bytes:
+        """After the last choice, or before the error of a bad ending, if it is asked for."""
         if not self._wants_usage:
-            return json_text.DONE
+            return b""
         last = {**self._answer.head("chat.completion.chunk"), "choices": [], "usage": self._answer.usage()}
-        return json_text.event(json_text.dumps(last)) + json_text.DONE
+        return json_text.event(json_text.dumps(last))
 
     def _parts(self, index: int, parts: list[Part]) -> bytes:
         return b"".join(self._delta(index, _delta_of(part)) for part in parts if part != "")

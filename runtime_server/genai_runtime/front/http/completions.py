@@ -108,8 +108,8 @@ class _Answer:
         """Keep the event. Raises `BadEnding`."""
         choice = self.choices[event.index]
         if isinstance(event, Ending):
-            choice.finish = finish_of(event)
             self.records[event.record.request_id] = event.record
+            choice.finish = finish_of(event)
         else:
             choice.texts.append(event.text)
             if choice.logprobs is not None:
@@ -162,13 +162,19 @@ async def _stream(exchange: Exchange, answer: _Answer, events: AsyncGenerator[Ev
                     )
                     await exchange.write(json_text.event(f"{head}{piece}{tail}"))
     except BadEnding as error:
+        await _tell_usage(exchange, answer)
         await exchange.fail(error.problem)
         return
+    await _tell_usage(exchange, answer)
+    await exchange.write(json_text.DONE)
+    await exchange.end()
+
+
+async def _tell_usage(exchange: Exchange, answer: _Answer) -> None:
+    """As asked for with stream_options."""
     if answer.request.wants_usage:
         last = {**answer.head(), "choices": [], "usage": answer.usage()}
         await exchange.write(json_text.event(json_text.dumps(last)))
-    await exchange.write(json_text.DONE)
-    await exchange.end()
 
 
 async def _begin(exchange: Exchange, answer: _Answer, head: str, tail: str) -> None:

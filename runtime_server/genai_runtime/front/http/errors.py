@@ -2,8 +2,10 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from genai_runtime.errors import (
     EngineFailure,
@@ -22,6 +24,7 @@ from genai_runtime.generation import FinishReason
 
 _RETRY_SECONDS = 1.0
 _LONGEST_MESSAGE = 900  # characters; a message may quote what was sent
+_COUNTS = ("prompt_tokens", "completion_tokens")
 _CANCELLED = 499  # as nginx names it; clients do not retry it
 
 # (status, OpenAI's type, OpenAI's code)
@@ -60,7 +63,7 @@ class Refused(RuntimeServerError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as it is answered."""
+    """An error as it is answered. `usage`: OpenAI's, of what an accepted request had got before it ended badly."""
 
     status: int
     message: str
@@ -68,15 +71,18 @@ class Problem:
     parameter: str | None = None
     code: str | None = None
     retry_after: float | None = None
+    usage: Mapping[str, Any] | None = None
 
     def body(self) -> bytes:
-        """OpenAI's error object."""
+        """OpenAI's error object; beside it the usage."""
         error = {"message": self.message, "type": self.kind, "param": self.parameter, "code": self.code}
-        return json.dumps({"error": error}, ensure_ascii=False).encode(errors="replace")
+        more = {} if self.usage is None else {"usage": self.usage}
+        return json.dumps({"error": error, **more}, ensure_ascii=False).encode(errors="replace")
 
     def plain(self) -> bytes:
-        """The error object of the Open Inference Protocol."""
-        return json.dumps({"error": self.message}, ensure_ascii=False).encode(errors="replace")
+        """The error object of the Open Inference Protocol; what the request had got is named as in its good answers."""
+        counts = {} if self.usage is None else {name: self.usage[name] for name in _COUNTS}
+        return json.dumps({"error": self.message, **counts}, ensure_ascii=False).encode(errors="replace")
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
