@@ -147,9 +147,11 @@ def settings(client: Any) -> dict[str, Any]:
     return {
         "before": client.get_trace_settings(as_json=True),
         "open": client.update_trace_settings(
-            "hello", settings={"trace_level": ["TIMESTAMPS"], "trace_count": "5"}, as_json=True
+            "hello", settings={"trace_level": ["TIMESTAMPS"], "trace_count": "5", "trace_rate": "100"}, as_json=True
         ),
-        "cleared": client.update_trace_settings(settings={"trace_level": None, "trace_count": None}, as_json=True),
+        "cleared": client.update_trace_settings(
+            settings={"trace_level": None, "trace_count": None, "trace_rate": None}, as_json=True
+        ),
         "file": refusal(lambda: client.update_trace_settings(settings={"trace_file": "/tmp/x"})),
         "log": client.get_log_settings(as_json=True),
         "verbose": client.update_log_settings({"log_verbose_level": 1}, as_json=True),

@@ -91,6 +91,7 @@ def check_settings(settings: dict[str, Any]) -> None:
     before, opened, cleared = (settings_of(settings[name]) for name in ("before", "open", "cleared"))
     assert (before["trace_level"], before["trace_count"]) == (["OFF"], ["-1"])
     assert (opened["trace_level"], opened["trace_count"]) == (["TIMESTAMPS"], ["5"])
+    assert (before["trace_rate"], opened["trace_rate"]) == (["1"], ["100"])
     assert cleared == before
     assert settings["file"]["message"].startswith("settings.trace_file: ")
     log = log_of(settings["log"])

@@ -210,7 +210,8 @@ async def test_keys_are_asked_for_and_divide_requests(tmp_path: Path) -> None:
 async def test_a_trace_ends_by_itself_after_its_count(hello: HelloServer) -> None:
     stub = oip_grpc.GRPCInferenceServiceStub(hello.channel)
     kind = oip.TraceSettingRequest.SettingValue
-    wanted = {"trace_level": kind(value=["TIMESTAMPS"]), "trace_count": kind(value=["3"])}
+    names = {"trace_level": "TIMESTAMPS", "trace_count": "3", "trace_rate": "2"}
+    wanted = {name: kind(value=[value]) for name, value in names.items()}
     await stub.TraceSetting(oip.TraceSettingRequest(settings=wanted))
     await generate(hello, max_tokens=10, ignore_eos=True)
 
@@ -220,7 +221,7 @@ async def test_a_trace_ends_by_itself_after_its_count(hello: HelloServer) -> Non
 
     await eventually(closed)
     (profile,) = hello.profiles.list()
-    assert (profile.label, profile.runs, profile.close_reason) == ("trace", 3, "max_runs")
+    assert (profile.label, profile.runs, profile.skipped_runs, profile.close_reason) == ("trace", 3, 2, "max_runs")
 
 
 async def test_the_log_level_is_live(hello: HelloServer) -> None:

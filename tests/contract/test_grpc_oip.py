@@ -15,10 +15,12 @@ from genai_protocol.oip import inference_pb2 as oip
 from genai_protocol.oip import inference_pb2_grpc as oip_grpc
 from genai_runtime.front.ports import WantedWindow
 from genai_runtime.generation import FinishReason
+from genai_runtime.profiling.selection import Selection
 from support.runtime import Front, ScriptedEngine, running_front
 from support.tiny_tokenizer import byte_level
 
 ANSWER = byte_level().encode("Paris 👍").ids
+SLOW = WantedWindow("slow")
 
 
 @pytest.fixture
@@ -319,7 +321,12 @@ async def test_trace_settings_open_and_close_a_window(front: Front) -> None:
         ("trace_count", ["0"]),
         ("trace_count", ["-2"]),
         ("trace_count", ["many"]),
-        ("trace_rate", ["1000"]),
+        ("trace_rate", ["0"]),
+        ("trace_rate", ["1000000"]),
+        ("trace_rate", ["-1"]),
+        ("trace_rate", ["٣"]),
+        ("trace_rate", ["1", "2"]),
+        ("trace_count", ["9" * 13]),
         ("trace_file", ["/tmp/x"]),
         ("trace_mode", ["opentelemetry"]),
         ("traces", ["1"]),
@@ -333,8 +340,19 @@ async def test_a_wrong_trace_setting_changes_nothing(front: Front, name: str, va
     assert front.profiles.calls == ["start"]
 
 
-async def test_the_operators_window_is_left_alone(front: Front) -> None:
-    await front.profiles.open(WantedWindow("slow"))
+async def test_a_trace_rate_captures_one_run_in_so_many_and_null_resets_it(front: Front) -> None:
+    opened = await trace(front, trace_level=["TIMESTAMPS"], trace_rate=["0100"])
+    assert list(opened.settings["trace_rate"].value) == ["100"]
+    assert front.profiles.wanted[-1].selection == Selection(runs="every 100")
+    reset = await trace(front, trace_rate=[])  # other settings are another window
+    assert list(reset.settings["trace_rate"].value) == ["1"]
+    assert front.profiles.calls == ["start", "open trace", "open trace"]
+    assert front.profiles.wanted[-1].selection == Selection(runs="every 1")
+
+
+@pytest.mark.parametrize("window_id", ["", "gap-1"])
+async def test_the_operators_window_is_left_alone(front: Front, window_id: str) -> None:
+    await (front.profiles.open_with_id("gap-1", SLOW) if window_id else front.profiles.open(SLOW))
     assert levels(await trace(front))[0] == ["OFF"]
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await trace(front, trace_level=["TIMESTAMPS"])

@@ -145,9 +145,11 @@ class RecordedProfiles:
         self.calls: list[str] = []
         self.timeline = Timeline()
         self.profiles: list[Profile] = []
+        self.wanted: list[WantedWindow] = []
 
     async def open(self, wanted: WantedWindow) -> None:
         self.calls.append(f"open {wanted.label}")
+        self.wanted.append(wanted)
         number = len(self.profiles) + 1
         self.profiles.insert(
             0, Profile(f"{wanted.label}-20260101T000000Z-{number}", wanted.label, ProfileState.OPEN, 1)
