@@ -1,5 +1,6 @@
 """What options do to the engine: compared with what was applied, terminate first, nothing for what is unsupported."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,68 @@ def test_the_state_is_the_first_that_holds() -> None:
     ]
     assert state.refusal() is not None
     assert not state.ready
+
+
+async def test_what_needs_the_engine_waits_until_it_serves(starting: RuntimeOptions) -> None:
+    await starting.set("r", Options(arena_shrinkage=True))
+    assert (starting.engine.calls, starting.revision) == ([], "r")  # type: ignore[attr-defined]
+    await starting.begin_serving()
+    assert starting.engine.calls == ["arena 1"]  # type: ignore[attr-defined]
+    await starting.set("s", Options())
+    assert starting.engine.calls == ["arena 1", "arena 0"]  # type: ignore[attr-defined]
+
+
+async def test_what_turns_out_unsupported_after_the_start_is_not_acknowledged(starting: RuntimeOptions) -> None:
+    await starting.set("r", Options(arena_shrinkage=True))
+    starting.unsupported = ["arena-shrinkage"]
+    await starting.begin_serving()
+    assert (starting.revision, starting.applied, starting.missing()) == ("", Options(), ["arena-shrinkage"])
+    await starting.set("r", Options(arena_shrinkage=True))
+    assert (starting.revision, starting.engine.calls) == ("r", [])  # type: ignore[attr-defined]
+
+
+async def test_only_what_is_asked_for_is_missing(options: RuntimeOptions) -> None:
+    options.unsupported = ["arena-shrinkage"]
+    await options.set("r", Options(log_level="error"))
+    assert options.missing() == []
+    await options.set("s", Options(flight_recorder=WantedRecorder(0.1), arena_shrinkage=True))
+    assert options.missing() == ["arena-shrinkage", "flight-recorder"]
+    assert options.applied == Options()
+
+
+async def test_the_flight_recorder_hears_of_changes_alone(options: RuntimeOptions) -> None:
+    heard: list[WantedRecorder | None] = []
+
+    class Recorder:
+        def configure(self, wanted: WantedRecorder | None) -> None:
+            heard.append(wanted)
+
+    options.recorder = Recorder()
+    for wanted in (WantedRecorder(0.1), WantedRecorder(0.1), WantedRecorder(0.2), None):
+        await options.set("r", Options(flight_recorder=wanted))
+    assert heard == [WantedRecorder(0.1), WantedRecorder(0.2), None]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        (Options(log_level="verbose"), "options.log_level"),
+        (Options(log_level="DEBUG"), "options.log_level"),
+        (Options(log_level="x" * 100_000), "options.log_level"),
+        (Options(drain_seconds=0), "options.drain.deadline_seconds"),
+        (Options(drain_seconds=3601), "options.drain.deadline_seconds"),
+        (Options(cancel=CancelRule()), "options.cancel"),
+        (Options(cancel=CancelRule(client="a\r\nb")), "options.cancel.client"),
+        (Options(flight_recorder=WantedRecorder()), "options.flight_recorder"),
+        (Options(flight_recorder=WantedRecorder(float("nan"))), "options.flight_recorder.inter_token_p99_seconds"),
+        (Options(flight_recorder=WantedRecorder(1.0, -1.0)), "options.flight_recorder.time_to_first_token_p99_seconds"),
+    ],
+)
+async def test_a_hostile_value_changes_nothing_and_is_named(
+    options: RuntimeOptions, wanted: Options, field: str
+) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        await options.set("r", replace(wanted, terminate_session=True))
+    assert error.value.field == field
+    assert len(error.value.message) < 300
+    assert (options.revision, options.applied, options.engine.calls) == ("", Options(), [])  # type: ignore[attr-defined]
