@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-import structlog
-
 TIMELINE = "timeline.jsonl"
 # Some 60 bytes each. A part of them is not for what comes with every token, so that a window of many tokens still
 # shows when requests waited and ended.
@@ -25,7 +23,6 @@ MOST_ENTRIES = 100_000
 _KEPT_FREE = 0.2
 _BUFFER_BYTES = 64 * 1024
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-_log = structlog.get_logger("genai_runtime.profiles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +75,9 @@ class Owner(Protocol):
 class Timeline:
     """Written by one thread, the event loop's. While not `recording`, nothing is kept but counters' last values."""
 
-    def __init__(self, most_entries: int = MOST_ENTRIES) -> None:
-        """A window's entries beyond `most_entries` are counted and dropped."""
+    def __init__(self, most_entries: int = MOST_ENTRIES, report: Callable[[OSError], None] = lambda _: None) -> None:
+        """A window's entries beyond `most_entries` are counted and dropped. `report` hears why they cannot be kept."""
+        self._report = report
         self.recording = False
         self._most = most_entries
         self._kept_free = round(most_entries * _KEPT_FREE)
@@ -91,7 +89,7 @@ class Timeline:
         self._levels: dict[str, int] = {}
 
     def begin(self, raw: Path, wanted: Callable[[Owner], bool] | None = None) -> None:
-        """Record into the window's raw folder, of the requests that are `wanted`. Never fails: it is logged."""
+        """Record into the window's raw folder, of the requests that are `wanted`. Never fails: it is reported."""
         if self._folder is not None:
             self.end(self._folder)
         self._folder, self._wanted, self._left, self._dropped = raw, wanted or _everybody, self._most, 0
@@ -150,7 +148,7 @@ class Timeline:
                 self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        _log.warning("the server's own spans cannot be kept", folder=str(self._folder), error=str(error))
+        self._report(error)
         self._close()
 
     def _close(self) -> None:
@@ -160,7 +158,7 @@ class Timeline:
             try:
                 file.close()
             except OSError as error:
-                _log.warning("the server's own spans are incomplete", folder=str(self._folder), error=str(error))
+                self._report(error)
 
 
 def read_timeline(raw: Path) -> Iterator[Entry]:

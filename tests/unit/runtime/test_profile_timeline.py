@@ -114,11 +114,13 @@ def test_only_requests_that_are_wanted(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_costs_the_spans_only(tmp_path: Path) -> None:
     (tmp_path / "w.raw").write_text("a file in the way")
-    timeline = Timeline()
+    heard: list[OSError] = []
+    timeline = Timeline(report=heard.append)
     timeline.begin(tmp_path / "w.raw")
     assert not timeline.recording
     timeline.request_ended("stop", A, {})
     timeline.end(tmp_path / "w.raw")
+    assert [type(error) for error in heard] == [FileExistsError]
 
 
 def test_the_engine_makes_its_window_in_the_same_folder(tmp_path: Path) -> None:
