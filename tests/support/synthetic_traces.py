@@ -25,7 +25,7 @@ _LAYER = (
     ("mlp/act", "QuickGelu", CUDA, 11, 0.0),
     ("mlp/down_proj", "MatMulNBits", CUDA, 121, 0.0),
 )
-_FIRST = (("embed_tokens", "Gather", CPU, 21, 0.0), ("attn_mask/cast", "Cast", CPU, 14, 0.0))
+_FIRST = (("embed_tokens", "Gather", CPU, 62, 0.0), ("attn_mask/where", "Where", CPU, 148, 0.0))
 _LAST = (("final_norm", "SimplifiedLayerNormalization", CUDA, 10, 0.0), ("lm_head", "MatMulNBits", CUDA, 690, 0.0))
 
 
