@@ -171,6 +171,7 @@ class LiveCluster:
 
 API_VERSIONS = {
     "GenAIModel": "genai-operator.io/v1alpha1",
+    "GenAIProfile": "genai-operator.io/v1alpha1",
     "Deployment": "apps/v1",
     "Pod": "v1",
     "Service": "v1",
@@ -182,6 +183,7 @@ API_VERSIONS = {
     "PersistentVolume": "v1",
     "PersistentVolumeClaim": "v1",
     "PodDisruptionBudget": "policy/v1",
+    "Job": "batch/v1",
     "Lease": "coordination.k8s.io/v1",
     "ReplicaSet": "apps/v1",
     "CustomResourceDefinition": "apiextensions.k8s.io/v1",
