@@ -68,6 +68,8 @@ class OperatorSettings(BaseSettings):
     resync_seconds: float = Field(default=600.0, ge=1.0)
     push_deadline_seconds: float = Field(default=2.0, gt=0.0, le=60.0)
     push_parallel: int = Field(default=32, ge=1, le=1024)
+    # How often each pod is asked whether it still has the options that it acknowledged.
+    review_seconds: float = Field(default=60.0, ge=0.1)
 
     health_host: str = "127.0.0.1"
     health_port: int = Field(default=8080, ge=0, le=65535)

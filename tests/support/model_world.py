@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -40,6 +41,8 @@ class FakePods:
         self.hanging: set[str] = set()
         self.names: set[str] = set()
         self.forgotten: list[str] = []
+        self.has: dict[str, OptionsReply] = {}  # what a pod says that it has
+        self.reviewed: list[str] = []
         self.speeds: dict[str, list[float]] = {}  # of one measurement after the other; the last one stays
         self.measured: list[str] = []
         self.busy = 0
@@ -53,7 +56,15 @@ class FakePods:
             await asyncio.sleep(3600)
         if pod.ip in self.failures:
             raise self.failures[pod.ip]
-        return OptionsReply(revision, ())
+        counts = self.has.get(pod.ip, OptionsReply("", ()))
+        self.has[pod.ip] = replace(counts, revision=revision)
+        return self.has[pod.ip]
+
+    async def get_options(self, pod: PodEndpoint, *, deadline_seconds: float) -> OptionsReply:
+        self.reviewed.append(pod.ip)
+        if pod.ip in self.failures:
+            raise self.failures[pod.ip]
+        return self.has[pod.ip]
 
     async def get_model(self, pod: PodEndpoint, *, deadline_seconds: float) -> ModelReply:
         return ModelReply("batch", "a graph it knows", "cpu", 2, 2048, 50.0, 0.1, 16, 64, 32768, True)
@@ -80,12 +91,12 @@ class FakePods:
 class World:
     """The service with everything around it, and the hand of somebody else in the cluster."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, review_seconds: float = 60.0) -> None:
         self.kube, self.pods, self.cache = FakeKube(), FakePods(), Cache()
         self.woken: set[str] = set()
         self.delays: list[float] = []
         self.kube.watchers.append(self._observe)
-        settings = OperatorSettings()
+        settings = OperatorSettings(review_seconds=review_seconds)
         clock = lambda: datetime(2026, 11, 21, 12, tzinfo=UTC)  # noqa: E731 - one expression
         self.live = LiveOptions(cast(RuntimeClient, self.pods), settings, wake=self._wake, clock=clock)
         kube = cast(KubeClient, self.kube)

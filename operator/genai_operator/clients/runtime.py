@@ -13,6 +13,7 @@ import grpc.aio
 
 from genai_operator.api.runtime_options import RuntimeOptions
 from genai_operator.api.status_model import ProviderPlacement
+from genai_operator.clients.option_messages import OptionsReply, options_message, options_reply
 from genai_operator.constants import PORT_CONTROL
 from genai_operator.errors import PodRejected, PodUnreachable
 from genai_protocol.v1 import control_pb2, control_pb2_grpc, inference_pb2
@@ -65,14 +66,6 @@ class PodEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class OptionsReply:
-    """What a pod has applied: the revision it holds and the options its engine cannot do, by annotation name."""
-
-    revision: str
-    unsupported: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ModelReply:
     """What a pod says it serves; zeros where it has not measured yet."""
 
@@ -108,9 +101,13 @@ class RuntimeClient:
             PodRejected: the pod refuses them, for good.
             PodUnreachable: no answer within the deadline.
         """
-        request = control_pb2.SetRuntimeOptionsRequest(revision=revision, options=_options_message(options))
-        state = await self.call(pod, "SetRuntimeOptions", request, deadline_seconds)
-        return OptionsReply(revision=state.revision, unsupported=tuple(state.unsupported))
+        request = control_pb2.SetRuntimeOptionsRequest(revision=revision, options=options_message(options))
+        return options_reply(await self.call(pod, "SetRuntimeOptions", request, deadline_seconds))
+
+    async def get_options(self, pod: PodEndpoint, *, deadline_seconds: float) -> OptionsReply:
+        """What the pod has; changes nothing. Raises as `set_options`."""
+        request = control_pb2.GetRuntimeOptionsRequest()
+        return options_reply(await self.call(pod, "GetRuntimeOptions", request, deadline_seconds))
 
     async def get_model(self, pod: PodEndpoint, *, deadline_seconds: float) -> ModelReply:
         """What the pod serves. Raises as `set_options`."""
@@ -187,16 +184,3 @@ def _placement(share: inference_pb2.ProviderShare) -> ProviderPlacement:
         share_percent=round(min(100.0, max(0.0, 100 * share.share)), 1),
         operators=tuple(name[:_NAME_LIMIT] for name in share.operators[:_SHOWN_OPERATORS]),
     )
-
-
-def _options_message(options: RuntimeOptions) -> control_pb2.RuntimeOptions:
-    window = options.profiling
-    profiling = None
-    if window:
-        profiling = control_pb2.ProfilingOption(
-            label=window.label,
-            max_runs=window.max_runs,
-            max_bytes=window.max_bytes,
-            max_seconds=window.max_seconds,
-        )
-    return control_pb2.RuntimeOptions(terminate_session=options.terminate_session, profiling=profiling)

@@ -105,7 +105,7 @@ class ModelService:
         self._gate.step(key, server_name, model, observed)
         pushes = self._live.push(key, server_name, desired, plan_live_options(desired, observed).push)
         ready = [pod for pod in live_pods(observed) if pod.ready]
-        return [*pushes, *self._live.inquire(key, server_name, ready)]
+        return [*pushes, *self._live.inquire(key, server_name, desired.options, ready)]
 
     async def _converge_children(self, key: str, prepared: Prepared) -> Hindrance | None:
         """Makes the children what they should be; returns what is in the way, if anything."""

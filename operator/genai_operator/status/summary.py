@@ -9,18 +9,18 @@ from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
 from genai_operator.api.names import grpc_endpoint, http_endpoint, selector
-from genai_operator.api.runtime_options import desired_options
 from genai_operator.api.status_model import Endpoints, GenAIModelStatus
 from genai_operator.errors import InvalidModel
 from genai_operator.status.causes import CRASHES, Cause, first_cause, refusal_reason
-from genai_operator.status.conditions import Conditions, Truth, Verdict, previous_condition
+from genai_operator.status.conditions import Conditions, Truth, Verdict
 from genai_operator.status.effective import effective, performance
+from genai_operator.status.flight_recorder import flight_recording
 from genai_operator.status.live_plan import live_pods
-from genai_operator.status.observed import ObservedModel, PodOptionsState
+from genai_operator.status.observed import ObservedModel
+from genai_operator.status.out_of_service import out_of_service
 from genai_operator.status.placement import fallen_back, placement
 from genai_operator.status.reasons import ConditionType, Reason
 from genai_operator.status.rollout_gate import blocked
-from genai_operator.status.runtime_options import pod_options
 
 _MODEL_FAULTS = (Reason.MODEL_NOT_FOUND, Reason.MODEL_INVALID)
 
@@ -41,6 +41,7 @@ def summarise(model: GenAIModel, observed: ObservedModel) -> dict[str, Any]:
         effective=effective(model, observed),
         performance=performance(model, observed),
         placement=placement(model, observed) or None,
+        flight_recorder=flight_recording(model, observed),
         conditions=tuple(conditions.make(kind, verdict) for kind, verdict in _verdicts(model, observed).items()),
     )
     return status.model_dump(by_alias=True, exclude_none=True, mode="json")
@@ -144,10 +145,8 @@ def _ready(seen: _Seen) -> Verdict:
     crashing = seen.cause is not None and seen.cause.reason in CRASHES
     if crashing or not seen.ready:
         return _blocked(seen) or _starting(seen)
-    halted = _halted(seen)
-    if halted:
-        return Verdict("False", Reason.HALTED, halted)
-    return Verdict("True", Reason.SERVING, f"{seen.ready} of {seen.wanted} pods serve")
+    serving = Verdict("True", Reason.SERVING, f"{seen.ready} of {seen.wanted} pods serve")
+    return out_of_service(seen.model, seen.observed) or serving
 
 
 def _progressing(seen: _Seen) -> Verdict:
@@ -202,18 +201,3 @@ def _starting(seen: _Seen) -> Verdict:
     if running > seen.ready:
         return Verdict("False", Reason.LOADING, f"{ready}; {running} run and load the model")
     return Verdict("False", Reason.PENDING, f"{ready}; the others are being made")
-
-
-def _halted(seen: _Seen) -> str:
-    """Whether terminate-session holds on live pods, in words; empty when it does not."""
-    desired = desired_options(seen.model)
-    wanted = desired.options.terminate_session
-    before = previous_condition(seen.model.status, ConditionType.READY)
-    pods = pod_options(seen.model, desired, seen.observed)
-    done = sum(pod.state == PodOptionsState.APPLIED.value for pod in pods)
-    if wanted and done:
-        return f"terminate-session is 1: {done} of {len(pods)} pods are halted, weights stay loaded"
-    # Nothing is sent while a value is rejected, and another option is being sent: pods that were halted still are.
-    if before.get("reason") == Reason.HALTED.value and (wanted or desired.rejected):
-        return str(before.get("message", ""))
-    return ""

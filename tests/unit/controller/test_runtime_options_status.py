@@ -83,9 +83,14 @@ STATES: dict[str, tuple[ObservedModel, tuple[str, str], str]] = {
         "Unreachable",
     ),
     "does not answer while it starts": (
-        observe(replace(POD, ready=False), answers=answers(MODEL, POD, state=PodOptionsState.UNREACHABLE)),
+        observe(replace(POD, ready=False), answers=answers(MODEL, POD, state=PodOptionsState.UNREACHABLE, served=None)),
         ("False", "Applying"),
         "Pending",
+    ),
+    "does not answer any more, and is not ready either": (
+        observe(replace(POD, ready=False), answers=answers(MODEL, POD, state=PodOptionsState.UNREACHABLE)),
+        ("False", "Unreachable"),
+        "Unreachable",
     ),
     "cannot": (
         observe(POD, answers=answers(MODEL, POD, state=PodOptionsState.UNSUPPORTED)),
