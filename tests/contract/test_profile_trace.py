@@ -17,6 +17,7 @@ from genai_protocol.v1 import inference_pb2 as pb
 from genai_runtime.front.ports import WantedWindow
 from genai_runtime.profiling.record import Profile
 from genai_runtime.profiling.selection import Selection
+from genai_traces.check import problems
 from support.chrome_trace import Event, counter, read_trace, spans, threads
 from support.engines import prompt_of
 from support.hello_server import HelloServer, hello_server
@@ -221,6 +222,10 @@ def test_a_window_on_one_request_shows_what_the_server_did_for_that_one(taken: T
     names = threads(taken.chosen)
     assert {names[span["tid"]] for span in spans(taken.chosen, "front")} == {"request x", "request x, answer"}
     assert [names[event["tid"]] for event in taken.chosen if event["ph"] == "i"] == ["request x"]
+
+
+def test_it_is_a_strict_chrome_trace(taken: Taken) -> None:
+    assert problems(taken.path) == []
 
 
 @pytest.mark.skipif(SHELL is None, reason="no trace_processor_shell here; the strict check of the format ran above")

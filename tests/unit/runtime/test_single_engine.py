@@ -16,6 +16,7 @@ from genai_runtime.engine.single import SingleEngine
 from genai_runtime.engine.single_row import PREFILL_CHUNK, Row, fold_seed, search_options
 from genai_runtime.errors import ModelUnusable
 from genai_runtime.generation import EngineEvent, FinishReason, Sampling, WindowProgress
+from genai_runtime.profiling.manifest import read_manifest
 from support.engines import HELLO_MODEL, end_of, hello_spec, prompt_of, request, run_engine, tokens_of
 
 pytestmark = pytest.mark.model
@@ -185,6 +186,10 @@ def test_a_window_keeps_one_file_for_every_run(engine: SingleEngine, tmp_path: P
     files = list((tmp_path / "w-20260101T000000Z-1.raw").glob("r*.json"))
     assert len(files) == closed.runs
     assert all(json.loads(file.read_text()) for file in files)
+    runs = read_manifest(tmp_path / "w-20260101T000000Z-1.raw").runs
+    # GenAI chooses a token inside a decode's run; the first one after the prompt's last chunk.
+    assert [(run.kind, set(run.requests)) for run in runs if run.sampled] == [("prefill", {"a"}), ("prefill", {"b"})]
+    assert {run.kv_tokens for run in runs} == {-1}
 
 
 def test_pad_tokens_are_ordinary(engine: SingleEngine) -> None:
