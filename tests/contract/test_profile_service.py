@@ -72,6 +72,9 @@ async def test_a_window_on_two_pods_completes() -> None:
             "Failed": "False",
         }
         assert status["startedAt"] < status["finishedAt"]
+        events = [body for (kind, _, _), body in world.kube.objects.items() if kind == "Event"]
+        assert [(each["type"], each["reason"]) for each in events] == [("Normal", "Running"), ("Normal", "Complete")]
+        assert {each["involvedObject"]["kind"] for each in events} == {"GenAIProfile"}
 
 
 async def test_the_same_profile_runs_once_however_often_it_is_looked_at() -> None:

@@ -8,8 +8,10 @@ import structlog
 
 from genai_operator.clients.kube import PROFILE, KubeClient
 from genai_operator.constants import MANAGER
-from genai_operator.errors import ClusterConflict, ClusterNotFound
+from genai_operator.errors import ClusterConflict, ClusterError, ClusterNotFound
 from genai_operator.services.profile_cache import ProfileCache
+from genai_operator.services.status_writer import event_manifest
+from genai_operator.status.events import phase_notice
 
 log = structlog.get_logger(__name__)
 
@@ -50,9 +52,21 @@ class ProfileWriter:
         except (ClusterNotFound, ClusterConflict):
             return False  # deleted, or deleted and made anew: its event is on the way
         self._written[key] = self._clock()
+        current = not self._cache.wrote(written)
         if before.get("phase") != status["phase"]:
             log.info("profile", profile=key, phase=status["phase"])
-        return not self._cache.wrote(written)
+            await self._post(key, body["metadata"], status)
+        return current
+
+    async def _post(self, key: str, metadata: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """Posts an Event about a new phase, but for the first; one that is lost is no reason to repeat the pass."""
+        notice = phase_notice(status)
+        if notice is None:
+            return
+        try:
+            await self._kube.create(event_manifest(PROFILE, metadata, notice, self._clock()))
+        except ClusterError as error:
+            log.warning("event not posted", profile=key, reason=notice.reason, error=str(error))
 
     def _too_soon(self, key: str) -> bool:
         last = self._written.get(key)

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from genai_operator.clients.kube import EVENT, MODEL, KubeClient
+from genai_operator.clients.kube import EVENT, MODEL, KubeClient, Resource
 from genai_operator.constants import MANAGER, MANAGER_LIVE
 from genai_operator.errors import ClusterConflict, ClusterError, ClusterNotFound
 from genai_operator.services.cache import Cache
@@ -63,14 +63,15 @@ class StatusWriter:
             log.info("event withheld: the model had too many", model=key, reason=notice.reason)
             return
         try:
-            await self._kube.create(_event(metadata, notice, self._clock()))
+            await self._kube.create(event_manifest(MODEL, metadata, notice, self._clock()))
         except ClusterError as error:
             log.warning("event not posted", model=key, reason=notice.reason, error=str(error))
 
 
-def _event(metadata: Mapping[str, Any], notice: Notice, now: datetime) -> dict[str, Any]:
+def event_manifest(resource: Resource, metadata: Mapping[str, Any], notice: Notice, now: datetime) -> dict[str, Any]:
+    """An Event about an object of ours."""
     at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    involved = {"apiVersion": MODEL.api_version, "kind": MODEL.kind}
+    involved = {"apiVersion": resource.api_version, "kind": resource.kind}
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,

@@ -44,3 +44,13 @@ def _notices(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[No
         good = new["status"] == "True" and kind is not ConditionType.DEGRADED
         normal = good or new["reason"] in _WANTED
         yield Notice("Normal" if normal else "Warning", str(new["reason"]), f"{kind}: {new.get('message', '')}")
+
+
+def phase_notice(status: Mapping[str, Any]) -> Notice | None:
+    """What to tell about the phase that a GenAIProfile came into; a profile has few, and each once."""
+    phase = str(status["phase"])
+    if phase == "Pending":
+        return None
+    spoken = {"Complete": "Complete", "Failed": "Failed"}.get(phase, "Captured")
+    condition = previous_condition(status, spoken)
+    return Notice("Warning" if phase == "Failed" else "Normal", phase, str(condition.get("message", "")))
