@@ -20,6 +20,7 @@ from genai_runtime.generation import (
     Tokens,
     WindowProgress,
 )
+from genai_runtime.profiling.selection import Selection
 
 SPEC = EngineSpec(Path("/models/a"), Path("/profiles"), "cuda", 3, False, "basic", True, None, 77, 9)
 INFO = ModelInfo("llama", 4096, 1280, 2048, [2, 7], 3, "single", "auto", "cpu", 2, "1", "2", ["adapter"])
@@ -31,6 +32,7 @@ MESSAGES: list[frames.Message] = [
     frames.Halt(),
     frames.Resume(),
     frames.OpenWindow(Window("w-1", 10, 2**40, 1.5)),
+    frames.OpenWindow(Window("w-1", 1, 2, 3.5, Selection("prefill,0-3", 0.25, ("a",), ("alice", "::1")))),
     frames.CloseWindow("disabled"),
     frames.SetLogLevel("debug"),
     frames.SetArenaShrinkage(on=True),
@@ -46,7 +48,10 @@ MESSAGES: list[frames.Message] = [
             Tokens("d", [7, 8], [TokenLogprob(7, -0.5, [(1, -1.5), (2, -2.5)]), TokenLogprob(8, -1.0)]),
         ],
         [Finished("a", FinishReason.STOP, 1, 2, 0.5, 0.25, "m")],
-        [WindowProgress("w-1", 1, 1, 99, 0, closed=True, close_reason="max_runs")],
+        [
+            WindowProgress("w-1", 1, 1, 99, 0, closed=True, close_reason="max_runs"),
+            WindowProgress("w-2", 1, 1, 99, 0, skipped_runs=7, overhead_percent=-0.5),
+        ],
     ),
     frames.Fatal("no"),
 ]
