@@ -83,7 +83,7 @@ hello-model: $(SYNCED) ## train and export the example model again (minutes)
 
 # --- checks and tests -------------------------------------------------------------------------------------------------
 
-.PHONY: check unit test demo bench-control bench-serving
+.PHONY: check unit test demo bench-control bench-runtime-options bench-serving
 check: $(SYNCED) ## formatting, types, import rules, generated files: no cluster
 	@ruff check .
 	ruff format --check .
@@ -106,6 +106,10 @@ demo: up ## the main job on a cluster, told as it happens; writes build/demo/sum
 
 bench-control: $(SYNCED) ## the operator at 1,000 models, on a control plane of its own; writes build/bench/control.json
 	@$(RUN) tests/bench/control.py
+
+bench-runtime-options: up ## live options on three pods under load; writes build/bench/runtime-options.json (ARGS="--quick")
+	@$(RUN) -m imagebuild
+	$(RUN) -m bench.runtime_options $(ARGS)
 
 bench-serving: $(SYNCED) ## the server against llama.cpp and raw GenAI; writes build/bench/serving.json (ARGS="--quick")
 	@$(RUN) -m bench.serving $(ARGS)
