@@ -89,9 +89,10 @@ def open_report(
 def top(source: Source, common: Common, kind: Kind = "") -> None:
     """The operators that took the time."""
     session = Session(common)
-    if is_file(source) or kind:
+    runs = _kind(kind)
+    if is_file(source) or runs:
         with trace_of(session, source) as path:
-            rows = _operators(path, _kind(kind))
+            rows = _operators(path, runs)
     else:
         profile = session.kube.get(PROFILES, source)
         rows = list((profile.get("status") or {}).get("topOperators") or ())
@@ -117,9 +118,10 @@ def diff(
 ) -> None:
     """How the operators' time a run changed from one profile to another."""
     session = Session(common)
+    runs = _kind(kind)
     with trace_of(session, before) as old, trace_of(session, after) as new:
         try:
-            differences: Sequence[Difference] = compare(old, new, _kind(kind))
+            differences: Sequence[Difference] = compare(old, new, runs)
         except (OSError, ValueError) as error:
             raise CommandFailed(f"cannot compare {before} and {after}: {error}") from None
     found = regressions(differences, fail_over) if fail_over is not None else []

@@ -55,8 +55,8 @@ def pod_states(model: Object) -> list[dict[str, Any]]:
 
 def cancelled(model: Object) -> int | None:
     """How many requests the present cancel rule has ended on all pods; None where they do not say."""
-    counts = [pod["cancelledRequests"] for pod in pod_states(model) if pod.get("cancelledRequests") is not None]
-    return sum(counts) if counts else None
+    count = (model.get("status", {}).get("runtimeOptions") or {}).get("cancelledRequests")
+    return None if count is None else int(count)
 
 
 def declared(model: Object, annotation: str) -> str | None:

@@ -124,6 +124,10 @@ RULES: dict[str, Rule] = {
         "{name} has a pod that does not answer the operator, so it lacks live options: {message}",
         "look whether the pod lives, and whether a NetworkPolicy keeps the operator from its port 9443",
     ),
+    "PartiallyApplied": Rule(
+        "{name} has pods that do not answer the operator, so only the others have its live options: {message}",
+        "look whether those pods live, and whether a NetworkPolicy keeps the operator from their port 9443",
+    ),
     "Unsupported": Rule(
         "{name} has a live option that its engine cannot do: {message}", "take the option away, or use the engine batch"
     ),
