@@ -126,3 +126,15 @@ def test_the_cost_is_told_where_enough_tokens_came_before(engine: BatchEngine, t
     engine.open_window(Window("w-20260101T000000Z-5", 10_000, 10**9, 600.0))
     engine.close_window("disabled")
     assert [event.overhead_percent for event in engine.step() if isinstance(event, WindowProgress)][-1] is None
+
+
+def test_tokens_are_timed_where_their_run_was_captured(engine: BatchEngine, tmp_path: Path) -> None:
+    _, runs, _ = selected(engine, tmp_path, Selection(runs="prefill,4-5"), [free_run("r", 70, 0, 12)])
+    decodes = [run for run in runs if run.kind == "decode"]
+    assert [run.requests for run in decodes] == [{"r": 5}, {"r": 6}]
+    for run in runs:
+        assert (run.sampled is not None) == (run.kind == "decode")
+        assert run.sampled is None or run.end_ns <= run.sampled[0] <= run.sampled[1]
+        assert (run.cached, run.kv_tokens >= 70) == ({"r": 0}, True)
+    lines = (tmp_path / "w-20260101T000000Z-3.raw" / "runs.jsonl").read_text().splitlines()
+    assert len([line for line in lines if line.startswith('{"sampled"')]) == len(decodes)
