@@ -9,8 +9,10 @@ import grpc
 import grpc.aio
 import pytest
 
-from genai_operator.api.runtime_options import Profiling, RuntimeOptions
+from genai_operator.api.cancel_rule import CancelRule
+from genai_operator.api.runtime_options import Profiling, Recorder, RuntimeOptions
 from genai_operator.api.status_model import ProviderPlacement
+from genai_operator.clients.option_messages import RecordingReply
 from genai_operator.clients.runtime import ClientIdentity, PodEndpoint, RuntimeClient
 from genai_operator.errors import PodRejected, PodUnreachable
 from genai_operator.services.certificates import ControlAuthority, control_server_name
@@ -27,6 +29,7 @@ class Pod(control_pb2_grpc.ControlServiceServicer):
         self.told: list[control_pb2.SetRuntimeOptionsRequest] = []
         self.abort: grpc.StatusCode | None = None
         self.hang = False
+        self.recorded = False
         self.common_name = ""
 
     async def SetRuntimeOptions(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
@@ -36,7 +39,13 @@ class Pod(control_pb2_grpc.ControlServiceServicer):
             await asyncio.sleep(3600)
         if self.abort:
             await context.abort(self.abort, "because of a test")
-        return control_pb2.RuntimeOptionsState(revision=request.revision, unsupported=["enable-profiling"])
+        return control_pb2.RuntimeOptionsState(
+            revision=request.revision, unsupported=["enable-profiling"], requests=3, cancelled_requests=2
+        )
+
+    async def GetRuntimeOptions(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+        window = control_pb2.Profile(id="recorded-1", trigger="p99 120 ms", opened_unix_ms=5)
+        return control_pb2.RuntimeOptionsState(revision="ctl-1", requests=1, window=window if self.recorded else None)
 
     async def GetModel(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
         return inference_pb2.GetModelResponse(
@@ -89,13 +98,47 @@ async def test_options_arrive_whole_and_the_answer_says_what_was_applied() -> No
     assert (told.options.profiling.label, told.options.profiling.max_runs) == ("slow", 7)
     assert (told.options.profiling.max_bytes, told.options.profiling.max_seconds) == (0, 30)
     assert pod.common_name == "genai-operator"
+    assert (reply.requests, reply.cancelled_requests, reply.recording) == (3, 2, None)
 
 
-async def test_no_window_wanted_is_an_absent_field() -> None:
+async def test_every_option_has_its_place_in_the_message() -> None:
+    pod = Pod()
+    options = RuntimeOptions(
+        log_level="debug",
+        arena_shrinkage=True,
+        drain_seconds=30,
+        cancel=CancelRule(request_id="a", client="b", older_than_seconds=1.5, tokens_over=7),
+        flight_recorder=Recorder(0.08, 2.0, 30.0, 1),
+    )
+    async with serving(pod) as endpoint, client() as runtime:
+        await runtime.set_options(endpoint, "abc", options, deadline_seconds=10)
+    assert pod.told[0].options == control_pb2.RuntimeOptions(
+        log_level="debug",
+        arena_shrinkage=True,
+        drain=control_pb2.DrainOption(deadline_seconds=30),
+        cancel=control_pb2.CancelRule(request_id="a", client="b", older_than_seconds=1.5, tokens_over=7),
+        flight_recorder=control_pb2.FlightRecorderOption(
+            inter_token_p99_seconds=0.08, time_to_first_token_p99_seconds=2.0, for_seconds=30.0, max_per_hour=1
+        ),
+    )
+
+
+async def test_what_a_pod_has_now_is_read_without_telling_it_anything() -> None:
+    pod = Pod()
+    async with serving(pod) as endpoint, client() as runtime:
+        reply = await runtime.get_options(endpoint, deadline_seconds=10)
+        pod.recorded = True
+        recorded = await runtime.get_options(endpoint, deadline_seconds=10)
+    assert (reply.revision, reply.requests, reply.recording) == ("ctl-1", 1, None)
+    assert recorded.recording == RecordingReply("recorded-1", "p99 120 ms", 5)
+    assert pod.told == []
+
+
+async def test_what_is_not_wanted_is_absent() -> None:
     pod = Pod()
     async with serving(pod) as endpoint, client() as runtime:
         await runtime.set_options(endpoint, "abc", RuntimeOptions(), deadline_seconds=10)
-    assert not pod.told[0].options.HasField("profiling")
+    assert pod.told[0].options == control_pb2.RuntimeOptions()
 
 
 async def test_what_the_pod_serves() -> None:

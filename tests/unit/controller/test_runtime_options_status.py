@@ -149,6 +149,69 @@ def test_an_old_acknowledgement_is_not_repeated_for_other_options() -> None:
     assert told(model, observe(POD))["runtimeOptions"]["applied"] == "0/1"
 
 
+def silent(*pods: ObservedPod) -> dict[str, PodAnswer]:
+    return answers(MODEL, *pods, state=PodOptionsState.UNREACHABLE, message="DEADLINE_EXCEEDED")
+
+
+def test_one_silent_pod_of_ten_is_named_and_the_others_have_them() -> None:
+    pods = tuple(ready_pod(number) for number in range(10))
+    status = told(MODEL, observe(*pods, answers=answers(MODEL, *pods[:4], *pods[5:]) | silent(pods[4])))
+    assert verdict(status) == ("False", "PartiallyApplied")
+    assert status["conditions"][0]["message"] == (
+        "9 of 10 pods have them; not reached: pod hello-4: DEADLINE_EXCEEDED; "
+        "asked again about every 30 s for 10 minutes, then about every 5 minutes"
+    )
+    assert status["runtimeOptions"]["applied"] == "9/10"
+    assert status["runtimeOptions"]["pods"][0]["name"] == "hello-4"
+
+
+def test_of_many_silent_pods_three_are_named() -> None:
+    pods = tuple(ready_pod(number, name=f"{'x' * 240}-{number}") for number in range(10))
+    status = told(MODEL, observe(*pods, answers=answers(MODEL, *pods[:2]) | silent(*pods[2:])))
+    assert verdict(status) == ("False", "PartiallyApplied")
+    message = status["conditions"][0]["message"]
+    assert [number for number in range(10) if f"x-{number}" in message] == [2, 3, 4]
+    assert "and 5 more" in message
+    assert len(message) <= 1024
+
+
+def test_a_pod_that_is_on_its_way_does_not_hide_a_silent_one() -> None:
+    pods = ready_pod(1), ready_pod(2), starting_pod(3)
+    status = told(MODEL, observe(*pods, answers=answers(MODEL, pods[0]) | silent(pods[1])))
+    assert verdict(status) == ("False", "PartiallyApplied")
+
+
+def test_without_a_pod_that_has_them_they_are_not_partially_applied() -> None:
+    pods = ready_pod(1), ready_pod(2)
+    status = told(MODEL, observe(*pods, answers=silent(*pods)))
+    assert verdict(status) == ("False", "Unreachable")
+    assert "pods hello-1, hello-2: DEADLINE_EXCEEDED" in status["conditions"][0]["message"]
+
+
+def test_a_drain_and_a_rule_are_counted_on_pods_that_have_them() -> None:
+    model = make_model({"drain": "30s", "cancel": "client=a"})
+    pods = ready_pod(1), ready_pod(2), ready_pod(3)
+    known = answers(model, pods[0], requests=2, cancelled_requests=1) | answers(model, pods[1], requests=1)
+    status = told(model, observe(*pods, answers=known | silent(pods[2])))["runtimeOptions"]
+    assert (status["requests"], status["cancelledRequests"]) == (3, 1)
+    counts = {pod["name"]: (pod.get("requests"), pod.get("cancelledRequests")) for pod in status["pods"]}
+    assert counts == {"hello-1": (2, 1), "hello-2": (1, 0), "hello-3": (None, None)}
+
+
+def test_without_a_drain_and_a_rule_nothing_is_counted() -> None:
+    status = told(MODEL, observe(POD, answers=answers(MODEL, POD, requests=5, cancelled_requests=5)))
+    assert set(status["runtimeOptions"]["pods"][0]) == {"name", "state", "message", "at"}
+    assert set(status["runtimeOptions"]) == {"revision", "applied", "pods"}
+
+
+def test_a_count_moves_and_the_time_of_the_acknowledgement_stays() -> None:
+    model = make_model({"drain": "30s"})
+    first = told(model, observe(POD, answers=answers(model, POD, requests=2)))
+    again = make_model({"drain": "30s"}, status=first)
+    (pod,) = told(again, observe(POD, answers=answers(model, POD, requests=1, at=LATER)))["runtimeOptions"]["pods"]
+    assert (pod["requests"], pod["at"]) == (1, first["runtimeOptions"]["pods"][0]["at"])
+
+
 def condition(kind: str, status: str, reason: str) -> dict[str, Any]:
     return {"conditions": [{"type": kind, "status": status, "reason": reason, "message": "words"}]}
 
@@ -169,6 +232,7 @@ REJECTED = condition("RuntimeOptionsApplied", "False", "Rejected")
         (SERVING, CRASHING, [("Warning", "CrashLoopBackOff")]),
         (CRASHING, CRASHING, []),
         (SERVING, condition("Ready", "False", "Halted"), [("Normal", "Halted")]),
+        (SERVING, condition("Ready", "False", "Draining"), [("Normal", "Draining")]),
         ({}, condition("Accepted", "True", "Accepted"), []),
         ({}, condition("Accepted", "False", "InvalidSpec"), [("Warning", "InvalidSpec")]),
         (APPLIED, REJECTED, [("Warning", "Rejected")]),
@@ -183,6 +247,7 @@ REJECTED = condition("RuntimeOptionsApplied", "False", "Rejected")
         "it crashes",
         "it still crashes",
         "halted by the user",
+        "drained by the user",
         "accepted at first is no news",
         "refused at first is",
         "a bad value",

@@ -10,7 +10,7 @@ from genai_operator.api.genaimodel import ObjectMeta
 from genai_operator.api.status_model import GenAIModelStatus
 from genai_operator.errors import InvalidModel
 from genai_operator.status import summarise, summarise_invalid
-from genai_operator.status.observed import ObservedDeployment, ObservedModel, ObservedPod
+from genai_operator.status.observed import ObservedDeployment, ObservedModel, ObservedPod, PodOptionsState, Recording
 from support.models import LATER, NOW, SERVED, answers, make_model, observe, ready_pod, starting_pod
 
 Seen = dict[str, tuple[str, str]]
@@ -273,6 +273,58 @@ HALTED = {"conditions": [{"type": "Ready", "status": "False", "reason": "Halted"
 )
 def test_pods_stay_halted_until_they_are_told_otherwise(annotations: dict[str, str], want: str) -> None:
     assert conditions(summarise(make_model(annotations, HALTED), observe(ready_pod())))["Ready"][1] == want
+
+
+DRAINING = {"conditions": [{"type": "Ready", "status": "False", "reason": "Draining", "message": "before"}]}
+
+
+def test_draining_when_a_pod_has_acknowledged_it() -> None:
+    model, pods = make_model({"drain": "1m30s"}), (ready_pod(1), ready_pod(2))
+    assert conditions(summarise(model, observe(*pods)))["Ready"] == ("True", "Serving")
+    status = summarise(model, observe(*pods, answers=answers(model, *pods)))
+    assert conditions(status)["Ready"] == ("False", "Draining")
+    assert message(status, "Ready") == "drain is 90s: 2 of 2 pods take no new requests"
+
+
+def test_who_drains_and_is_halted_is_halted() -> None:
+    model = make_model({"drain": "30s", "terminate-session": "1"}, DRAINING)
+    pod = ready_pod()
+    assert conditions(summarise(model, observe(pod, answers=answers(model, pod))))["Ready"] == ("False", "Halted")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "want"),
+    [
+        ({"drain": "30s", "log-level": "debug"}, "Draining"),
+        ({"drain": "60s"}, "Draining"),
+        ({"drain": "soon"}, "Draining"),
+        ({"drain": "0"}, "Serving"),
+        ({}, "Serving"),
+    ],
+    ids=["another option is sent", "another deadline is sent", "a bad value", "zero serves", "removing it serves"],
+)
+def test_pods_drain_until_they_are_told_otherwise(annotations: dict[str, str], want: str) -> None:
+    assert conditions(summarise(make_model(annotations, DRAINING), observe(ready_pod())))["Ready"][1] == want
+
+
+@pytest.mark.parametrize(
+    ("missing", "want"), [(("arena-shrinkage",), "Halted"), (("arena-shrinkage", "terminate-session"), "Serving")]
+)
+def test_an_option_that_the_engine_lacks_says_nothing_of_the_others(missing: tuple[str, ...], want: str) -> None:
+    model, pod = make_model({"terminate-session": "1", "arena-shrinkage": "1"}), ready_pod()
+    known = answers(model, pod, state=PodOptionsState.UNSUPPORTED, unsupported=missing)
+    assert conditions(summarise(model, observe(pod, answers=known)))["Ready"][1] == want
+
+
+def test_the_newest_window_of_the_flight_recorder_is_told() -> None:
+    first, second = ready_pod(1), ready_pod(2)
+    known = answers(make_model(), first, recording=Recording("a", "missed", NOW))
+    known |= answers(make_model(), second, recording=Recording("b", "missed more", LATER))
+    status = summarise(make_model(), observe(first, second, answers=known))
+    assert status["flightRecorder"] == {"lastTrigger": "missed more", "profile": "b", "pod": "hello-2", "at": LATER}
+    later = make_model(status=status)
+    assert summarise(later, observe(first, answers=known))["flightRecorder"] == status["flightRecorder"]
+    assert "flightRecorder" not in summarise(make_model(status={"flightRecorder": {"x": 1}}), observe(first))
 
 
 def test_transition_times_move_only_with_the_status() -> None:
