@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_PACKAGES = ("operator/genai_operator", "runtime_server/genai_runtime", "runtime_server/genai_protocol")
+_PACKAGES = (
+    "operator/genai_operator",
+    "runtime_server/genai_runtime",
+    "runtime_server/genai_protocol",
+    "runtime_server/genai_traces",
+)
 _PROJECT = (".dockerignore", "pyproject.toml", "uv.lock", "README.md", "LICENSE", *_PACKAGES)
 
 
