@@ -187,6 +187,14 @@ class RecordedProfiles:
             raise ProfileNotFound(f"no complete profile {profile_id!r}")
         return path
 
+    async def open_unless_busy(self, wanted: WantedWindow, trigger: str) -> Profile:
+        await self.open(wanted)
+        self.profiles[0] = replace(self.profiles[0], trigger=trigger)
+        return self.profiles[0]
+
+    def on_end(self, listener: Callable[[Profile], Profile]) -> None:
+        self.listener = listener
+
     async def operators(self, work: Callable[[], Awaitable[None]], most_runs: int) -> tuple[OperatorTime, ...]:
         await work()
         return (OperatorTime("MatMul", "CPUExecutionProvider", 10.0),)

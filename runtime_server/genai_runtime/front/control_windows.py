@@ -5,6 +5,7 @@ Translation only; what a window is, and who has to wait for whom, is `profiles.p
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 
 from genai_protocol.v1 import control_pb2 as pb
@@ -95,6 +96,8 @@ def describe_profile(profile: Profile) -> pb.Profile:
         window_id=profile.window_id,
         skipped_runs=profile.skipped_runs,
         overhead_percent=profile.overhead_percent,
+        trigger=profile.trigger,
+        grown=[pb.OperatorGrowth(**asdict(each)) for each in profile.grown],
     )
 
 

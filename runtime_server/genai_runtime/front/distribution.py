@@ -5,7 +5,7 @@ itself. Their names and families are `metrics.py`'s.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 
@@ -25,9 +25,10 @@ class Tally:
 class Distribution:
     """How often a value was at most each of `bounds` (ascending), as Prometheus counts it."""
 
-    __slots__ = ("_bounds", "_counts", "total")
+    __slots__ = ("_bounds", "_counts", "total", "watcher")
 
     def __init__(self, bounds: Sequence[float]) -> None:
+        self.watcher: Callable[[float, int], None] | None = None  # hears every value
         self._bounds = tuple(bounds)
         self._counts = [0] * (len(bounds) + 1)
         self.total = 0.0  # of all values
@@ -36,6 +37,8 @@ class Distribution:
         """`count` times the same value."""
         self._counts[bisect_left(self._bounds, value)] += count
         self.total += value * count
+        if self.watcher is not None:
+            self.watcher(value, count)
 
     def buckets(self) -> list[tuple[str, float]]:
         """(upper bound, how many values up to it), the last bound being +Inf."""

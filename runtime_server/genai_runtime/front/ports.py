@@ -128,6 +128,14 @@ class Profiles(Protocol):
         """
         ...
 
+    async def open_unless_busy(self, wanted: WantedWindow, trigger: str) -> Profile:
+        """Open a window that nobody asked for; `trigger` says why. Raises as `open_with_id`."""
+        ...
+
+    def on_end(self, listener: Callable[[Profile], Profile]) -> None:
+        """`listener` may add to what is known of each profile that has ended."""
+        ...
+
     async def close(self, reason: str) -> None:
         """Close the open window if it has no id, and forget one that waits."""
         ...

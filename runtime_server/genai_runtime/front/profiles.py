@@ -76,7 +76,8 @@ class ProfileRegistry:
         self._engine = engine
         self._own_windows = OwnWindows(folder, engine)
         self._own_window_open = False
-        self.timeline = Timeline()
+        self._finish: Callable[[Profile], Profile] = lambda profile: profile
+        self.timeline = Timeline(report=lambda error: _log.warning("own spans cannot be kept", error=str(error)))
         self._process_name = process_name or socket.gethostname()  # in a pod: its name
         self._limits = limits or ProfileLimits()
         self._profiles: dict[str, Profile] = {}  # oldest first
@@ -134,6 +135,16 @@ class ProfileRegistry:
             else:
                 await self._open(wanted)
 
+    async def open_unless_busy(self, wanted: WantedWindow, trigger: str) -> Profile:
+        """Open a window that nobody asked for: `open` replaces it like any other. Raises as `open_with_id`."""
+        async with self._turn:
+            self._refuse_beside_another()
+            return await self._open(wanted, trigger=trigger)
+
+    def on_end(self, listener: Callable[[Profile], Profile]) -> None:
+        """`listener` may add to what is known of each profile that has ended, before it is told."""
+        self._finish = listener
+
     async def open_with_id(self, window_id: str, wanted: WantedWindow) -> Profile:
         """Open this window, or return what became of it: one that is known is never opened a second time.
 
@@ -144,8 +155,7 @@ class ProfileRegistry:
         async with self._turn:
             if known := self.with_id(window_id):
                 return known
-            for other in self._open_ones():
-                raise AnotherWindowOpen(f"the profiling window {other.id} is open; it closes by itself at its caps")
+            self._refuse_beside_another()
             return await self._open(wanted, window_id)
 
     async def close(self, reason: str) -> None:
@@ -242,7 +252,11 @@ class ProfileRegistry:
             else:
                 await asyncio.sleep(0.01)
 
-    async def _open(self, wanted: WantedWindow, window_id: str = "") -> Profile:
+    def _refuse_beside_another(self) -> None:
+        for other in self._open_ones():
+            raise AnotherWindowOpen(f"the profiling window {other.id} is open; it closes by itself at its caps")
+
+    async def _open(self, wanted: WantedWindow, window_id: str = "", trigger: str = "") -> Profile:
         """With the turn taken. The record first: an id must never be forgotten of which the engine has heard."""
         if self._stopping:
             raise NotServing("the server is shutting down", _ROOM_SECONDS)
@@ -251,7 +265,9 @@ class ProfileRegistry:
             raise NotServing("the server is timing its own operators; try again", _OWN_WINDOW_RETRY)
         field = "spec" if window_id else "options.profiling"
         window = self._limits.window(self._new_id(wanted.label), wanted, field)
-        profile = Profile(window.window_id, wanted.label, ProfileState.OPEN, now_ms(), window_id=window_id)
+        profile = Profile(
+            window.window_id, wanted.label, ProfileState.OPEN, now_ms(), window_id=window_id, trigger=trigger
+        )
         await self._save(profile)
         try:
             self._engine.open_window(window)
@@ -344,7 +360,7 @@ class ProfileRegistry:
     async def _merge(self, profile_id: str) -> None:
         async with self._one_merge:
             await self._save(self._profiles[profile_id])
-            profile = await self._ended(self._profiles[profile_id])
+            profile = self._finish(await self._ended(self._profiles[profile_id]))
             self._profiles[profile_id] = profile
             # The record first: a trace without one would be merged again from raw runs that are gone.
             await self._save(profile)

@@ -24,6 +24,7 @@ from genai_runtime.front.dialects.oip import OpenInferenceService
 from genai_runtime.front.dialects.oip_server import LiveSettings
 from genai_runtime.front.dialects.trace_settings import TraceSettings
 from genai_runtime.front.drain import Drain
+from genai_runtime.front.flight_recorder import FlightRecorder
 from genai_runtime.front.generating import GenerationService, ServiceLimits
 from genai_runtime.front.http.app import Served, build_app
 from genai_runtime.front.http.listener import HttpListener
@@ -76,7 +77,8 @@ class RuntimeServer:
         self._measuring = Measuring(self._service, profiles)
         self._log_level = LogLevel(engine.set_log_level)
         parts = Parts(self._log_level, Drain(self.state, self._terminate_all), self._service.rule)
-        self._options = RuntimeOptions(engine, profiles, self.state, parts)
+        self._recorder = FlightRecorder(self.metrics, profiles)
+        self._options = RuntimeOptions(engine, profiles, self.state, parts, self._recorder)
         self._access = Access(settings.api_keys_dir)
         self._data, self._control, self._metrics_server = self._listen()
         self._http = self._listen_http() if settings.http_port else None
@@ -138,6 +140,7 @@ class RuntimeServer:
         self.metrics.show_model(info)
         _log_loaded(self._name, info)
         self._card.warmup = await self._warm_up()
+        self._recorder.warmup = self._card.warmup.operators
         if self._settings.options_wait_seconds:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._options.received.wait(), self._settings.options_wait_seconds)
@@ -193,6 +196,7 @@ class RuntimeServer:
         """Ports last: until then health and control have answered."""
         self._options.parts.drain.stop()
         self._options.parts.rule.stop()
+        self._recorder.stop()
         await self._profiles.stop()
         await self._engine.stop()
         await asyncio.gather(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from genai_runtime.profiling.growth import OperatorGrowth
 from genai_runtime.profiling.summary import OperatorShare, OperatorTime
 
 LABEL = re.compile(r"[a-z0-9-]{1,40}")
@@ -51,6 +52,8 @@ class Profile:
     window_id: str = ""
     skipped_runs: int = 0
     overhead_percent: float | None = None
+    trigger: str = ""  # of the flight recorder's: what was missed, and what grew against the last good window
+    grown: tuple[OperatorGrowth, ...] = ()
 
 
 def to_json(profile: Profile) -> str:
@@ -65,6 +68,7 @@ def from_json(text: str) -> Profile:
         fields["state"] = ProfileState(fields["state"])
         fields["top_operators"] = tuple(OperatorShare(**share) for share in fields.get("top_operators", ()))
         fields["operators"] = tuple(OperatorTime(**each) for each in fields.get("operators", ()))
+        fields["grown"] = tuple(OperatorGrowth(**each) for each in fields.get("grown", ()))
         profile = Profile(**fields)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a profile's record: {error}") from error
