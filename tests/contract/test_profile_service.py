@@ -395,17 +395,20 @@ async def test_a_collector_is_made_once_and_its_result_is_the_artifact() -> None
         world.start()  # in this phase as well
         await world.run()
         assert sum(kind == "Job" for _, kind, _ in world.kube.writes) == 1
-        world.end_job("Complete", 'reading\n{"location": "file:///output/slow", "bytes": 77, "events": 5}')
+        world.end_job(
+            "Complete", 'reading\n{"location": "file:///output/slow", "bytes": 77, "events": 5, "missing": 1}'
+        )
         await world.run()
         status = world.status()
         assert status["phase"] == "Complete"
         assert status["artifact"] == {
             "type": "PersistentVolumeClaim",
-            "location": "file:///output/slow",
+            "location": "pvc://traces/slow/trace.json.gz",
             "bytes": 77,
         }
         assert status["topOperators"][0]["opType"] == "MatMulNBits"  # kept from before the restart
         assert world.condition("Collected")[:2] == ("True", "Collected")
+        assert "1 pods could not be read" in world.condition("Complete")[2]
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,9 @@ class S3Output(ApiModel):
     endpoint: Annotated[str, Field(max_length=253, pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$")] | None = Field(
         default=None, description="URL of the server. Absent: Amazon's."
     )
-    region: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$")] | None = None
+    region: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9-]+$")] | None = Field(
+        default=None, description="The bucket's. Absent: us-east-1."
+    )
     secret_name: SecretName | None = Field(
         default=None,
         description="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN. "

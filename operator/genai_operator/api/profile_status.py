@@ -59,7 +59,7 @@ class Artifact(ApiModel):
 
     type: Literal["Pod", "PersistentVolumeClaim", "S3"]
     location: Annotated[str, Field(max_length=MAX_LOCATION_LENGTH)] = Field(
-        description="Of type Pod: pod://POD/PROFILE, separated by commas. Else the URL of the folder."
+        description="Of type Pod: pod://POD/PROFILE, separated by commas. Else pvc://CLAIM/PATH or s3://BUCKET/KEY."
     )
     bytes: Count = 0
 

@@ -14,7 +14,7 @@ from genai_operator.builders.collector import TraceSource, collector_job, collec
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.clients.kube import JOB, POD, KubeClient
 from genai_operator.clients.runtime import PodEndpoint
-from genai_operator.constants import LABEL_PROFILE
+from genai_operator.constants import LABEL_PROFILE, PATH_COLLECTOR_OUTPUT
 from genai_operator.errors import ClusterConflict, ClusterRejected
 from genai_operator.services.certificates import ControlAuthority, control_server_name, secret_data
 from genai_operator.services.profile_cache import KnownJob, ProfileCache
@@ -98,7 +98,7 @@ class Collector:
         newest = await self._newest_pod(profile, job)
         words = _last_line(newest.terminated_message) if newest else ""
         if job.state is JobState.COMPLETE:
-            return _result(words)
+            return _result(words, profile)
         if job.state is JobState.FAILED:
             return Collection(JobState.FAILED, "; ".join(filter(None, (_message(words), job.message))))
         cause = pod_cause(newest) if newest else None
@@ -135,10 +135,14 @@ def _message(line: str) -> str:
     return str(_parsed(line).get("message") or line)[:_WORDS_LENGTH]
 
 
-def _result(line: str) -> Collection:
-    """What a collector that ended well wrote: `{"location", "bytes", "events"}`."""
+def _result(line: str, profile: GenAIProfile) -> Collection:
+    """What a collector that ended well wrote: `location`, `bytes`, `events`, and how many pods are `missing`, if any."""
     found = _parsed(line)
-    location, size = found.get("location"), found.get("bytes")
+    location, size, missing = found.get("location"), found.get("bytes"), found.get("missing")
     if not isinstance(location, str) or not isinstance(size, int) or size < 0:
         return Collection(JobState.FAILED, "the collector ended without saying where the trace is")
-    return Collection(JobState.COMPLETE, location=location[:MAX_LOCATION_LENGTH], bytes=size)
+    claim = profile.spec.output.persistent_volume_claim
+    if claim is not None:  # where a claim is mounted in the Job tells nobody anything
+        location = location.replace(f"file://{PATH_COLLECTOR_OUTPUT}/", f"pvc://{claim.claim_name}/", 1)
+    lost = f"{missing} pods could not be read and are not in it" if isinstance(missing, int) and missing > 0 else ""
+    return Collection(JobState.COMPLETE, lost, location=location[:MAX_LOCATION_LENGTH], bytes=size)

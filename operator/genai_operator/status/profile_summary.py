@@ -136,7 +136,8 @@ def _reason(text: str) -> ProfileReason:
 def _collecting(progress: ProfileProgress) -> _Outcome:
     collection = progress.collection or Collection(JobState.RUNNING, "the collector is being made")
     if collection.state is JobState.COMPLETE:
-        return _Outcome("Complete", ProfileReason.COLLECTED, f"{_captured(progress)}; {collection.location}")
+        told = "; ".join(filter(None, (_captured(progress), collection.location, collection.message)))
+        return _Outcome("Complete", ProfileReason.COLLECTED, told)
     if collection.state is JobState.FAILED:
         said = f"the traces stay in the pods: {collection.message}"
         return _Outcome("Failed", ProfileReason.COLLECTOR_FAILED, said)
