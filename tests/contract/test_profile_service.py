@@ -395,9 +395,8 @@ async def test_a_collector_is_made_once_and_its_result_is_the_artifact() -> None
         world.start()  # in this phase as well
         await world.run()
         assert sum(kind == "Job" for _, kind, _ in world.kube.writes) == 1
-        world.end_job(
-            "Complete", 'reading\n{"location": "file:///output/slow", "bytes": 77, "events": 5, "missing": 1}'
-        )
+        result = '{"location": "file:///output/slow/trace.json.gz", "bytes": 77, "events": 5, "missing": 1}'
+        world.end_job("Complete", f"reading\n{result}")
         await world.run()
         status = world.status()
         assert status["phase"] == "Complete"

@@ -136,7 +136,7 @@ def _message(line: str) -> str:
 
 
 def _result(line: str, profile: GenAIProfile) -> Collection:
-    """What a collector that ended well wrote: `location`, `bytes`, `events`, and how many pods are `missing`, if any."""
+    """What a collector that ended well wrote: `location`, `bytes`, `events`, and of how many pods it is `missing`."""
     found = _parsed(line)
     location, size, missing = found.get("location"), found.get("bytes"), found.get("missing")
     if not isinstance(location, str) or not isinstance(size, int) or size < 0:

@@ -171,6 +171,8 @@ class Container:
         key = self.profile_cache.observe(resource, event, body)
         if key:
             self.profile_queue.add(key, background=event is None)
+        if resource is PROFILE and event == DELETED and key:
+            self.profile_queue.forget(key)
 
     def _wake(self, key: str, seconds: float) -> None:
         if seconds > 0:
