@@ -16,6 +16,8 @@ _TOLD_FOR = {
 }
 _WANTED = (Reason.SUSPENDED, Reason.SCALED_TO_ZERO, Reason.HALTED, Reason.DRAINING, Reason.PAUSED)
 
+FLIGHT_RECORDED = "FlightRecorded"
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -32,6 +34,7 @@ def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[No
 
 
 def _notices(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Notice]:
+    yield from _recordings(before.get("flightRecorder") or {}, after.get("flightRecorder") or {})
     for kind in (*_TOLD, *_TOLD_FOR):
         new, old = previous_condition(after, kind), previous_condition(before, kind)
         if not new or (new.get("status"), new.get("reason")) == (old.get("status"), old.get("reason")):
@@ -44,6 +47,13 @@ def _notices(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[No
         good = new["status"] == "True" and kind is not ConditionType.DEGRADED
         normal = good or new["reason"] in _WANTED
         yield Notice("Normal" if normal else "Warning", str(new["reason"]), f"{kind}: {new.get('message', '')}")
+
+
+def _recordings(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Notice]:
+    """A window that a pod opened by itself: when it is first seen, and when it is known what grew."""
+    if after and (after.get("profile"), after.get("lastTrigger")) != (before.get("profile"), before.get("lastTrigger")):
+        said = f"pod {after.get('pod')} recorded {after.get('profile')}: {after.get('lastTrigger')}"
+        yield Notice("Warning", FLIGHT_RECORDED, said)
 
 
 def phase_notice(status: Mapping[str, Any]) -> Notice | None:

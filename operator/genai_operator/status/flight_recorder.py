@@ -11,7 +11,7 @@ from genai_operator.status.observed import ObservedModel
 
 def flight_recording(model: GenAIModel, observed: ObservedModel) -> FlightRecording | None:
     """The newest recording known: what a pod told, or what the status has, also when its pod is gone."""
-    told = [_before(model)]
+    told: list[FlightRecording] = []
     for pod in live_pods(observed):
         answer = observed.answers.get(pod.uid)
         seen = answer.recording if answer else None
@@ -19,8 +19,11 @@ def flight_recording(model: GenAIModel, observed: ObservedModel) -> FlightRecord
             told.append(
                 FlightRecording(last_trigger=bounded(seen.trigger), profile=seen.profile_id, pod=pod.name, at=seen.at)
             )
-    # RFC 3339 in UTC: texts in the order of time. Of equal ones the first stays, so that nothing is written.
-    return max((each for each in told if each), key=lambda each: each.at, default=None)
+    # The pod before the status: when the window has ended, it tells what grew, too.
+    if (before := _before(model)) is not None:
+        told.append(before)
+    # RFC 3339 in UTC: texts in the order of time. Of equal ones the first is taken.
+    return max(told, key=lambda each: each.at, default=None)
 
 
 def _before(model: GenAIModel) -> FlightRecording | None:

@@ -18,7 +18,7 @@ from genai_runtime.front.distribution import Distribution
 from genai_runtime.front.metrics import Metrics
 from genai_runtime.front.ports import Profiles, WantedRecorder, WantedWindow
 from genai_runtime.front.rolling import RollingPercentile
-from genai_runtime.profiling.growth import grown
+from genai_runtime.profiling.growth import OperatorGrowth, grown
 from genai_runtime.profiling.record import Profile, ProfileState
 from genai_runtime.profiling.summary import OperatorTime
 
@@ -109,7 +109,8 @@ class FlightRecorder:
         if profile.state is not ProfileState.COMPLETE:
             return profile
         if profile.trigger:
-            return dataclasses.replace(profile, grown=grown(self._good or self.warmup, profile.operators))
+            compared = grown(self._good or self.warmup, profile.operators)
+            return dataclasses.replace(profile, grown=compared, trigger=profile.trigger + _words(compared))
         if self._wanted is not None and profile.opened_unix_ms >= max(self._since_ms, self._missed_ms):
             self._good = profile.operators
         return profile
@@ -150,6 +151,15 @@ class FlightRecorder:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             await self.look()
+
+
+def _words(compared: tuple[OperatorGrowth, ...]) -> str:
+    """What grew most, to end the sentence of what was missed."""
+    if not compared:
+        return ""
+    most = compared[0]
+    took = f"{most.op_type} took {most.microseconds_per_run:.0f} us a run"
+    return f"; {took}, {most.before_microseconds_per_run:.0f} before"
 
 
 def _milliseconds(seconds: float) -> str:

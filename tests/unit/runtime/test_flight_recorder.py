@@ -127,6 +127,7 @@ async def test_what_grew_is_told_against_the_last_good_window(bench: Bench) -> N
     assert bench.end(good) == good
     ended = bench.end(complete(trigger="slow", MatMul=140.0, Add=10.1, Gather=5.0))
     assert ended.grown == (OperatorGrowth("MatMul", CPU, 140.0, 100.0), OperatorGrowth("Gather", CPU, 5.0, 0.0))
+    assert ended.trigger == "slow; MatMul took 140 us a run, 100 before"
 
 
 async def test_a_window_from_before_or_in_bad_times_is_no_measure(bench: Bench) -> None:
