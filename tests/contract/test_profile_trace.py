@@ -115,7 +115,7 @@ def end_of(span: Event) -> int:
 
 def test_every_request_of_the_window_is_a_thread(taken: Taken) -> None:
     shown = {name.split(",")[0] for name in taken.names.values()}
-    assert shown == {"batch", *(f"request {name}" for name in "abcde")}
+    assert shown == {"batch", "refused", *(f"request {name}" for name in "abcd")}
     assert (taken.profile.message, taken.profile.dropped_runs) == ("", 0)
 
 
@@ -200,8 +200,9 @@ def test_ends_say_why(taken: Taken) -> None:
         "request b": "end: length",
         "request c": "end: length",
         "request d": "end: cancelled",
-        "request e": "end: invalid",
+        "refused": "refused: invalid",
     }
+    assert taken.ends()["refused"]["args"]["request"] == "e"
 
 
 def test_the_record_says_what_each_kind_of_operator_took_a_run(taken: Taken) -> None:

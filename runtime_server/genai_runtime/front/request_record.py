@@ -34,23 +34,26 @@ class RequestRecord:
     stage: str = "queued"  # queued, prefill, decode
     timeline: Timeline = field(default_factory=Timeline)  # of the profiling window that is open
     _arrived: float = field(default_factory=time.monotonic)
-    _since: int = 0  # when it began to be tokenised, then to wait, on the timeline
+    _came: int = 0  # its arrival on the timeline
+    _prepared: int = 0  # since when it waits
     _writing: int = 0  # since when, on the timeline
     _last_token: float = 0.0
     _last_tokens: dict[int, float] = field(default_factory=dict)  # by choice
 
     def __post_init__(self) -> None:
-        self._since = self.timeline.now()
+        self._came = self.timeline.now()
 
     def prepared(self, request: GenerationRequest) -> None:
         """The request was found good, and its text is tokens now; it waits for its slots."""
         self.request, self.prompt_tokens = request, len(request.prompt)
-        self.timeline.span("tokenise", self, self._since, {"tokens": self.prompt_tokens})
-        self._since = self.timeline.now()
+        self._prepared = self.timeline.now()
 
     def admitted(self, queue_seconds: float) -> None:
         """The request holds its slots."""
-        self.timeline.span("queue", self, self._since)
+        # Only now: a flood of requests that are refused would hide the others.
+        if self._prepared:
+            self.timeline.span("tokenise", self, self._came, {"tokens": self.prompt_tokens}, end_ns=self._prepared)
+            self.timeline.span("queue", self, self._prepared)
         self.stage = "prefill"
         self.queue_seconds = queue_seconds
         self.metrics.queue_seconds.observe(queue_seconds)
@@ -152,8 +155,9 @@ class RequestRecord:
         timeline = self.timeline
         if not timeline.recording:
             return
-        if self.request is not None and self.stage == "queued":
-            timeline.span("queue", self, self._since)
+        if self.stage == "queued":
+            timeline.request_refused(self.reason, self, {"seconds": round(self.total_seconds, 6)})
+            return
         tokens = {
             "prompt_tokens": self.prompt_tokens,
             "cached_tokens": self.cached_tokens,

@@ -22,7 +22,7 @@ from genai_runtime.profiling.own_events import OwnEvents, moment_of
 from genai_runtime.profiling.session_run import Operator, SessionRun, UnreadableRun, read_session_run
 from genai_runtime.profiling.summary import OperatorShare, OperatorTime, OperatorTotals
 from genai_runtime.profiling.timeline import Entry, read_timeline
-from genai_runtime.profiling.trace import TraceWriter, open_trace
+from genai_runtime.profiling.trace import Shared, TraceWriter, open_trace
 
 TOP_OPERATORS = 10
 
@@ -122,7 +122,7 @@ class _Merge:
             self._write_operator(_owner(run), operator, start - session.start, stop)
         return stop
 
-    def _write_operator(self, owner: str | None, operator: Operator, offset: int, stop: int) -> None:
+    def _write_operator(self, owner: str | Shared, operator: Operator, offset: int, stop: int) -> None:
         shapes = f"{operator.inputs} -> {operator.outputs}" if operator.inputs or operator.outputs else ""
         args = {"op_type": operator.op_type, "provider": operator.provider, "shapes": shapes}
         thread = self._trace.thread(owner, f"beside {operator.lane}" if operator.lane else "")
@@ -167,9 +167,9 @@ def _args(run: Run) -> dict[str, Any]:
     return {**args, "interrupted": True} if run.interrupted else args
 
 
-def _owner(run: Run) -> str | None:
-    """The request whose thread shows the run; None for the batch's, which shows runs of several."""
-    return next(iter(run.requests)) if len(run.requests) == 1 else None
+def _owner(run: Run) -> str | Shared:
+    """The request whose thread shows the run, or the batch, whose thread shows runs of several."""
+    return next(iter(run.requests)) if len(run.requests) == 1 else Shared.BATCH
 
 
 def _title(run: Run) -> str:

@@ -1,12 +1,13 @@
 """Shows in a trace what the server itself did (`timeline`): spans and ends of requests, and counters.
 
 On a request's thread lies what happens before its runs; on `request ID, answer` what happens at the same time as they.
+Requests that never had an engine slot share one thread, for there may be very many.
 """
 
 from collections.abc import Callable
 
 from genai_runtime.profiling.timeline import TIMELINE, Closed, Counter, End, Entry, Span
-from genai_runtime.profiling.trace import TraceWriter
+from genai_runtime.profiling.trace import Shared, TraceWriter
 
 ANSWER = "answer"
 _BEFORE_RUNS = frozenset({"tokenise", "queue"})
@@ -29,9 +30,13 @@ class OwnEvents:
             case Span(name, request, start, end, args):
                 thread = self._trace.thread(request, "" if name in _BEFORE_RUNS else ANSWER)
                 self._trace.span(name, "front", thread, self._microseconds(start), self._microseconds(end), args)
-            case End(reason, request, at, args):
+            case End(reason, request, at, args, True):
                 thread = self._trace.thread(request)
                 self._trace.instant(f"end: {reason}", "front", thread, self._microseconds(at), args)
+            case End(reason, request, at, args):
+                thread = self._trace.thread(Shared.REFUSED)
+                more = {"request": request, **args}
+                self._trace.instant(f"refused: {reason}", "front", thread, self._microseconds(at), more)
             case Counter(name, at, value):
                 self._trace.counter(name, self._microseconds(at), value)
             case Closed():

@@ -5,6 +5,7 @@ clock for all processes of a pod. No text of prompts or answers, and nothing whi
 
     ["span", NAME, REQUEST, START_NS, END_NS, {..}]
     ["end", REASON, REQUEST, AT_NS, {..}]
+    ["refused", REASON, REQUEST, AT_NS, {..}]          it ended before it had an engine slot
     ["counter", NAME, AT_NS, VALUE]
     ["closed", DROPPED]                                last line, absent if the process died or could not write
 """
@@ -38,12 +39,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A request ended."""
+    """A request ended; not `admitted`: before it had an engine slot."""
 
     reason: str
     request: str
     at_ns: int
     args: dict[str, Any] = field(default_factory=dict)
+    admitted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +120,29 @@ class Timeline:
         return time.monotonic_ns() if self.recording else 0
 
     def span(
-        self, name: str, owner: Owner, start_ns: int, args: Mapping[str, Any] | None = None, *, each_token: bool = False
+        self,
+        name: str,
+        owner: Owner,
+        start_ns: int,
+        args: Mapping[str, Any] | None = None,
+        *,
+        end_ns: int = 0,
+        each_token: bool = False,
     ) -> None:
-        """Something of a request that began at `start_ns` ends now; 0, it began unseen, is not recorded."""
+        """Something of a request that began at `start_ns` ends (0: now); if it began unseen (0), it is not recorded."""
         if self.recording and start_ns and self._wanted(owner):
-            entry = ["span", name, owner.request_id, start_ns, time.monotonic_ns(), dict(args or {})]
+            entry = ["span", name, owner.request_id, start_ns, end_ns or time.monotonic_ns(), dict(args or {})]
             self._write(entry, keep_free=self._kept_free if each_token else 0)
 
     def request_ended(self, reason: str, owner: Owner, args: Mapping[str, Any]) -> None:
         """`reason` is from a closed list."""
         if self.recording and self._wanted(owner):
             self._write(["end", reason, owner.request_id, time.monotonic_ns(), dict(args)])
+
+    def request_refused(self, reason: str, owner: Owner, args: Mapping[str, Any]) -> None:
+        """It ended before it had an engine slot; `reason` is from a closed list."""
+        if self.recording and self._wanted(owner):
+            self._write(["refused", reason, owner.request_id, time.monotonic_ns(), dict(args)])
 
     def counter(self, name: str, value: int) -> None:
         """It is so from now on; a window that opens later begins with it."""
@@ -183,6 +197,8 @@ def _entry(line: Any) -> Entry:
             return Span(name, request, start, end, args)
         case ["end", str(reason), str(request), int(at), dict(args)] if at > 0:
             return End(reason, request, at, args)
+        case ["refused", str(reason), str(request), int(at), dict(args)] if at > 0:
+            return End(reason, request, at, args, admitted=False)
         case ["counter", str(name), int(at), int(value)] if at > 0:
             return Counter(name, at, value)
         case ["closed", int(dropped)]:

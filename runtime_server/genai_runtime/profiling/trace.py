@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,36 @@ _MOST_LANES = 100
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
+class Shared(Enum):
+    """Threads that belong to no single request; they stand above the requests'."""
+
+    BATCH = "batch"
+    REFUSED = "refused"
+
+
 class TraceWriter:
     """Made by `open_trace`. `events` counts what was written but names."""
 
     def __init__(self, text: io.TextIOBase, process_name: str) -> None:
         self._text = text
-        self._threads: dict[tuple[str | None, str], int] = {}
-        self._lanes: dict[str | None, tuple[int, int]] = {None: (0, 0)}  # place and lanes; the batch stands on top
+        self._threads: dict[tuple[str | Shared, str], int] = {}
+        self._lanes: dict[str | Shared, tuple[int, int]] = {each: (place, 0) for place, each in enumerate(Shared)}
         self._separator = "\n"
         self.events = 0
         self._metadata("process_name", 0, {"name": process_name})
 
-    def thread(self, request: str | None, lane: str = "") -> int:
-        """The thread of a request, or (None) of runs of several; named when it is first asked for.
+    def thread(self, owner: str | Shared, lane: str = "") -> int:
+        """The thread of a request, by its id, or of several; named when it is first asked for.
 
         Other lanes than "" hold what happened beside its runs.
         """
-        thread = self._threads.get((request, lane))
+        thread = self._threads.get((owner, lane))
         if thread is None:
-            thread = self._threads[request, lane] = len(self._threads) + 1
-            name = "batch" if request is None else f"request {request}"
+            thread = self._threads[owner, lane] = len(self._threads) + 1
+            name = owner.value if isinstance(owner, Shared) else f"request {owner}"
             name += f", {lane}" if lane else ""
             self._metadata("thread_name", thread, {"name": name})
-            self._metadata("thread_sort_index", thread, {"sort_index": self._place(request, lane)})
+            self._metadata("thread_sort_index", thread, {"sort_index": self._place(owner, lane)})
         return thread
 
     def span(self, name: str, category: str, thread: int, start: int, end: int, args: dict[str, Any]) -> None:
@@ -67,11 +75,11 @@ class TraceWriter:
         """Write that the pod's counter is `value` from `moment` on."""
         self._event({"name": name, "ph": "C", "ts": moment, "pid": _PROCESS, "tid": 0, "args": {"value": value}})
 
-    def _place(self, request: str | None, lane: str) -> int:
+    def _place(self, owner: str | Shared, lane: str) -> int:
         """Where a thread stands: a request's own first, its other lanes below it."""
-        place, lanes = self._lanes.get(request, (len(self._lanes), 0))
+        place, lanes = self._lanes.get(owner, (len(self._lanes), 0))
         lanes += 1 if lane else 0
-        self._lanes[request] = place, lanes
+        self._lanes[owner] = place, lanes
         return place * _MOST_LANES + (min(lanes, _MOST_LANES - 1) if lane else 0)
 
     def _event(self, event: dict[str, Any]) -> None:

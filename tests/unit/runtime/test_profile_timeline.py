@@ -255,3 +255,18 @@ def test_tokens_chosen_without_a_captured_run_are_not_noted(tmp_path: Path) -> N
     made.close()
     merge(made.raw, made.out, "pod")
     assert spans(read_trace(made.out), "engine") == []
+
+
+def test_requests_that_were_refused_share_a_thread(tmp_path: Path) -> None:
+    made = Window(tmp_path)
+    for number in range(50):
+        made.timeline.request_refused("overloaded", Request(f"r{number}"), {"seconds": 0.25})
+    made.decode({"batch": 1})
+    made.timeline.request_ended("stop", Request("batch"), {})
+    made.close()
+    merge(made.raw, made.out, "pod")
+    events = read_trace(made.out)
+    assert list(threads(events).values()) == ["refused", "request batch"]
+    marks = [event for event in events if event["ph"] == "i"]
+    assert {event["name"] for event in marks[:-1]} == {"refused: overloaded"}
+    assert [event["args"] for event in marks[:2]] == [{"request": f"r{n}", "seconds": 0.25} for n in range(2)]
