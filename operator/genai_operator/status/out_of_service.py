@@ -14,8 +14,9 @@ def out_of_service(model: GenAIModel, observed: ObservedModel) -> Verdict | None
     options = desired.options
     before = previous_condition(model.status, ConditionType.READY)
     for reason, option, wanted, words in (
-        (Reason.HALTED, TERMINATE_SESSION, options.terminate_session, "are halted, weights stay loaded"),
+        # In the order of what pods say of themselves.
         (Reason.DRAINING, DRAIN, options.drain_seconds > 0, "take no new requests"),
+        (Reason.HALTED, TERMINATE_SESSION, options.terminate_session, "are halted, weights stay loaded"),
     ):
         done, pods = having(model, desired, observed, option)
         if wanted and done:

@@ -12,7 +12,7 @@ from genai_operator.api.names import grpc_endpoint, http_endpoint, selector
 from genai_operator.api.status_model import Endpoints, GenAIModelStatus
 from genai_operator.errors import InvalidModel
 from genai_operator.status.causes import CRASHES, Cause, first_cause, refusal_reason
-from genai_operator.status.conditions import Conditions, Truth, Verdict
+from genai_operator.status.conditions import Conditions, Truth, Verdict, previous_condition
 from genai_operator.status.effective import effective, performance
 from genai_operator.status.flight_recorder import flight_recording
 from genai_operator.status.live_plan import live_pods
@@ -91,15 +91,21 @@ class _Seen:
     observed: ObservedModel
     cause: Cause | None
     ready: int  # pods
+    stopped: Verdict | None  # by live options
 
     @property
     def wanted(self) -> int:
         return self.model.spec.wanted_replicas
 
+    @property
+    def draining(self) -> Verdict | None:
+        """Pods that drain are not ready, and are well."""
+        return self.stopped if self.stopped and self.stopped.reason is Reason.DRAINING else None
+
 
 def _verdicts(model: GenAIModel, observed: ObservedModel) -> dict[ConditionType, Verdict]:
     cause = first_cause(live_pods(observed), observed.deployment)
-    seen = _Seen(model, observed, cause, _ready_pods(observed))
+    seen = _Seen(model, observed, cause, _ready_pods(observed), out_of_service(model, observed))
     said = (_accepted, _model_available, _workload_available, _ready, _progressing, _degraded)
     return {kind: decide(seen) for kind, decide in zip(_SUMMARISED, said, strict=True)}
 
@@ -124,7 +130,8 @@ def _accepted(seen: _Seen) -> Verdict:
 def _model_available(seen: _Seen) -> Verdict:
     if seen.cause and seen.cause.reason in _MODEL_FAULTS:
         return Verdict("False", seen.cause.reason, seen.cause.message)
-    if seen.ready:
+    known = previous_condition(seen.model.status, ConditionType.MODEL_AVAILABLE).get("status") == "True"
+    if seen.ready or (seen.draining and known):
         return Verdict("True", Reason.AVAILABLE, f"{seen.model.spec.model.uri} is loaded")
     return _not_wanted(seen, "Unknown") or Verdict("Unknown", Reason.PENDING, "no pod has loaded it yet")
 
@@ -135,7 +142,7 @@ def _workload_available(seen: _Seen) -> Verdict:
         return idle
     if seen.ready >= seen.wanted:
         return Verdict("True", Reason.AVAILABLE, f"{seen.ready} of {seen.wanted} pods are ready")
-    return _blocked(seen) or _starting(seen)
+    return _blocked(seen) or seen.draining or _starting(seen)
 
 
 def _ready(seen: _Seen) -> Verdict:
@@ -144,9 +151,8 @@ def _ready(seen: _Seen) -> Verdict:
         return stopped
     crashing = seen.cause is not None and seen.cause.reason in CRASHES
     if crashing or not seen.ready:
-        return _blocked(seen) or _starting(seen)
-    serving = Verdict("True", Reason.SERVING, f"{seen.ready} of {seen.wanted} pods serve")
-    return out_of_service(seen.model, seen.observed) or serving
+        return _blocked(seen) or seen.draining or _starting(seen)
+    return seen.stopped or Verdict("True", Reason.SERVING, f"{seen.ready} of {seen.wanted} pods serve")
 
 
 def _progressing(seen: _Seen) -> Verdict:
@@ -162,7 +168,7 @@ def _progressing(seen: _Seen) -> Verdict:
     if behind or deployment.updated_replicas < seen.wanted or deployment.replicas != seen.wanted:
         said = f"{deployment.updated_replicas} of {seen.wanted} pods are up to date"
         return Verdict("True", Reason.ROLLING_OUT, f"{said}; {seen.observed.gate}" if seen.observed.gate else said)
-    if seen.ready < seen.wanted:
+    if seen.ready < seen.wanted and not seen.draining:
         starting = _starting(seen)
         return Verdict("True", starting.reason, starting.message)
     return Verdict("False", Reason.COMPLETE, "the cluster is as the spec says")

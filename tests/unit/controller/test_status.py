@@ -286,10 +286,28 @@ def test_draining_when_a_pod_has_acknowledged_it() -> None:
     assert message(status, "Ready") == "drain is 90s: 2 of 2 pods take no new requests"
 
 
-def test_who_drains_and_is_halted_is_halted() -> None:
-    model = make_model({"drain": "30s", "terminate-session": "1"}, DRAINING)
+def test_pods_that_drain_are_not_ready_and_nothing_is_wrong_with_them() -> None:
+    model = make_model({"drain": "30s"}, summarise(make_model(), observe(ready_pod())))
+    pod = ready_pod(ready=False)
+    seen = conditions(summarise(model, observe(pod, answers=answers(model, pod))))
+    assert seen["Ready"] == seen["WorkloadAvailable"] == ("False", "Draining")
+    assert seen["ModelAvailable"] == ("True", "Available")
+    assert seen["Progressing"] == ("False", "Complete")
+    assert seen["Degraded"] == ("False", "Healthy")
+
+
+def test_a_pod_that_crashes_in_a_drain_crashes() -> None:
+    model = make_model({"drain": "30s"})
+    pod = starting_pod(waiting_reason="CrashLoopBackOff", exit_code=1, restarts=3)
+    other = ready_pod(2, ready=False)
+    status = summarise(model, observe(pod, other, answers=answers(model, other)))
+    assert conditions(status)["Ready"] == ("False", "CrashLoopBackOff")
+
+
+def test_who_drains_and_is_halted_drains() -> None:
+    model = make_model({"drain": "30s", "terminate-session": "1"}, HALTED)
     pod = ready_pod()
-    assert conditions(summarise(model, observe(pod, answers=answers(model, pod))))["Ready"] == ("False", "Halted")
+    assert conditions(summarise(model, observe(pod, answers=answers(model, pod))))["Ready"] == ("False", "Draining")
 
 
 @pytest.mark.parametrize(
