@@ -11,9 +11,10 @@ MISSED = "p99 of the time between two tokens was 130 ms, over 80 ms for 30 s"
 GROWN = f"{MISSED}; MatMulNBits took 1104 us a run, 812 before"
 
 
-def recorded(
-    before: dict[str, Any], trigger: str, profile: str = "flight-recorder-20261121T101500Z-1"
-) -> dict[str, Any]:
+PROFILE = "flight-recorder-20261121T101500Z-1"
+
+
+def recorded(before: dict[str, Any], trigger: str) -> dict[str, Any]:
     """The status when a pod tells of this recording, after the status `before`."""
     model, pod = make_model(status=before), ready_pod()
     return summarise(model, observe(pod, answers=answers(model, pod, recording=Recording(PROFILE, trigger, NOW))))
