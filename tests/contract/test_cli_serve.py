@@ -79,6 +79,48 @@ def serving(tmp_path: Path, **changes: str) -> Iterator[Served]:
         process.communicate()
 
 
+def shown(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
+    """What `ctl options` printed."""
+    assert done.returncode == 0, done.stderr
+    return dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+
+
+@pytest.mark.model
+def test_requests_are_listed_and_ended_by_live_options(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        asked = [
+            "generate",
+            "--target",
+            served.listening["grpc"],
+            "--json",
+            "--max-tokens",
+            "5000",
+            "--request-id",
+            "r",
+        ]
+        command = [*COMMAND, *asked, "-o", "ignore_eos=true", "Once"]
+        with subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.PIPE, text=True) as client:
+            assert client.stdout is not None
+            client.stdout.readline()
+            client.stdout.readline()  # a token has come
+            (line,) = json.loads(served.command("ctl", "requests", "-o", "json").stdout)
+            assert (line["requestId"], line["stage"], line["client"]) == ("r", "decode", "127.0.0.1")
+            options = shown(
+                served.command("ctl", "options", "--cancel", "request-id=r,tokens-over=2", "--drain", "1m30s")
+            )
+            assert options["drain"] == "90s"
+            finish = json.loads(client.communicate(timeout=30)[0].splitlines()[-1])["finish"]
+        assert (finish["reason"], finish["completion_tokens"] > 2) == ("CANCELLED", True)
+        assert finish["message"] == "ended by the runtime option cancel: request-id=r,tokens-over=2"
+        options = shown(served.command("ctl", "options", "--log-level", "debug", "--arena-shrinkage", "1"))
+        assert options["cancel"] == "request-id=r,tokens-over=2 (1 ended)"
+        assert (options["log-level"], options["arena-shrinkage"], options["requests"]) == ("debug", "1", "0")
+        assert shown(served.command("ctl", "options", "--drain", "0", "--cancel", "0"))["drain"] == "0"
+        assert served.events("chat", "hi", "--request-id", "seen")[-1]["status"] == "OK"
+        assert served.wait_for(message="request ended", request="seen")["level"] == "debug"  # the engine process
+        assert shown(served.command("ctl", "options", "--log-level", "0"))["log-level"] == "as started"
+
+
 @pytest.mark.model
 def test_the_hello_model_is_asked_profiled_halted_and_drained(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
@@ -110,6 +152,48 @@ def test_the_hello_model_is_asked_profiled_halted_and_drained(tmp_path: Path) ->
         assert status["model"]["warmupTokensPerSecond"] > 0
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(timeout=30) == 0
+
+
+@pytest.mark.model
+def test_a_window_is_started_and_stopped_by_hand(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+
+        def profile(*arguments: str) -> Any:
+            done = served.command("ctl", "profile", *arguments, "-o", "json")
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout)
+
+        chosen = ("--label", "mine", "--runs", "prefill,0-1", "--request-id", "r1", "--max-runs", "100")
+        started = profile("start", *chosen)
+        assert started["windowId"].startswith("ctl-")
+        beside = served.command("ctl", "profile", "start")
+        assert beside.returncode == 1
+        assert f"FAILED_PRECONDITION: the profiling window {started['id']} is open" in beside.stderr
+        for request_id in ("r1", "r2"):
+            served.events("chat", "Tell me a short story.", "--request-id", request_id)
+        assert profile("stop")["id"] == started["id"]
+        served.wait_for(message="profile ended", state="complete")
+        (done,) = profile("list")
+        assert (done["windowId"], done["closeReason"], done["requests"]) == (started["windowId"], "disabled", 1)
+        assert 3 <= done["runs"] < done["skippedRuns"]
+        assert profile("start", *chosen, "--window-id", started["windowId"])["state"] == "PROFILE_STATE_COMPLETE"
+        for arguments, says in (
+            (["stop"], "no window is open"),
+            (["stop", "other"], "NOT_FOUND"),
+            (["start", "--runs", "prefill,9-1"], "'9-1', which ends before it begins"),
+            (["start", "--client", "a b"], "spec.clients"),
+            (["fetch", "../../etc/passwd"], "NOT_FOUND"),
+        ):
+            wrong = served.command("ctl", "profile", *arguments)
+            assert (wrong.returncode, wrong.stdout) == (1, "")
+            assert says in wrong.stderr
+        assert served.command("ctl", "options", "--enable-profiling", "slow").returncode == 0
+        not_ours = served.command("ctl", "profile", "stop")
+        assert not_ours.returncode == 1
+        assert "opened by an option" in not_ours.stderr
+        table = served.command("ctl", "profile", "list").stdout.splitlines()
+        assert table[0].split() == ["ID", "STATE", "RUNS", "SKIPPED", "EVENTS", "BYTES", "COST", "CLOSED"]
+        assert [line.split("-")[0] for line in table[1:]] == ["slow", "mine"]
 
 
 @pytest.mark.model
