@@ -14,13 +14,14 @@ import openai
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from genai_protocol.oip import inference_pb2 as oip
 from genai_protocol.oip import inference_pb2_grpc as oip_grpc
 from genai_protocol.v1 import control_pb2, inference_pb2
 from genai_runtime.generation import FinishReason, Tokens
 from support.http_front import HttpFront, http_front, openai_client
-from support.runtime import Front, collect, holds, running_front
+from support.runtime import SERVICE, Front, collect, eventually, holds, running_front
 from support.tiny_tokenizer import byte_level
 
 PARIS = byte_level().encode("Paris 👍").ids
@@ -285,3 +286,24 @@ async def test_what_is_not_there_is_named_only_when_asked_for(tmp_path: Path) ->
         front.server._options.recorder = None
         state = await set_options(front, "s", control_pb2.RuntimeOptions(flight_recorder=recorder))
         assert (list(state.unsupported), state.revision) == (["flight-recorder"], "s")
+
+
+async def test_readiness_follows_the_last_word_of_a_drain(tmp_path: Path) -> None:
+    drain = control_pb2.RuntimeOptions(drain=control_pb2.DrainOption(deadline_seconds=60))
+    none = control_pb2.RuntimeOptions()
+    shown = health_pb2.HealthCheckResponse
+    async with running_front(tmp_path) as front:
+        stub: Any = health_pb2_grpc.HealthStub(front.channel)  # type: ignore[no-untyped-call]
+
+        async def all_are(status: int) -> bool:
+            services = (SERVICE, "inference.GRPCInferenceService")
+            asked = [await stub.Check(health_pb2.HealthCheckRequest(service=service)) for service in services]
+            return [answer.status for answer in asked] == [status] * 2
+
+        for last, before, status in ((drain, none, shown.NOT_SERVING), (none, drain, shown.SERVING)):
+            await asyncio.gather(*(set_options(front, "r", each) for each in [last, before] * 10))
+            await set_options(front, "s", last)
+            await eventually(lambda status=status: all_are(status))  # type: ignore[misc]
+            await front.server._readiness.acquire()  # nothing is on its way that would change it
+            front.server._readiness.release()
+            assert await all_are(status)

@@ -1,4 +1,4 @@
-"""A halt in the middle of a long prefill, on the real engine and the hello model."""
+"""What ends a request in the middle of a long prefill, on the real engine and the hello model."""
 
 import asyncio
 from pathlib import Path
@@ -13,6 +13,7 @@ from genai_runtime.engine.protocol import EngineSpec
 from genai_runtime.front.profiles import ProfileRegistry
 from genai_runtime.front.server import RuntimeServer
 from genai_runtime.front.state import ServingState
+from support.hello_server import hello_server
 from support.runtime import collect, holds, settings_for
 
 MODEL = Path(__file__).parents[2] / "examples" / "hello-model" / "model"
@@ -50,3 +51,39 @@ async def test_a_halt_ends_a_prefill_that_has_begun_and_serving_goes_on(tmp_path
         assert "".join(message.chunk.text for message in answer) == "The capital of France is Paris."
     server.request_stop()
     await task
+
+
+@pytest.mark.model
+async def test_a_cancel_rule_and_a_drain_end_a_prefill_and_the_engine_serves_on(tmp_path: Path) -> None:
+    """The halt is sent by nobody: other requests of the same engine are let be."""
+    rule = control_pb2.RuntimeOptions(cancel=control_pb2.CancelRule(request_id="long"))
+    drain = control_pb2.RuntimeOptions(drain=control_pb2.DrainOption(deadline_seconds=1))
+    request = pb.GenerateRequest(token_ids=pb.TokenIds(ids=LONG_PROMPT), request_id="long")
+    endless = pb.GenerateRequest(
+        token_ids=pb.TokenIds(ids=[5, 6, 7]), options=pb.GenerationOptions(max_tokens=3000, ignore_eos=True)
+    )
+    async with (
+        hello_server(tmp_path) as hello,
+        grpc.aio.insecure_channel(f"unix:{hello.server.addresses['control_socket']}") as control_channel,
+    ):
+        control = control_pb2_grpc.ControlServiceStub(control_channel)
+        other = hello.genai.Generate(endless)
+        await anext(aiter(other))
+        stream = asyncio.create_task(collect(hello.genai.Generate(request)))
+        await holds(lambda: hello.sample("genai_requests_running") == 2)
+        await control.SetRuntimeOptions(control_pb2.SetRuntimeOptionsRequest(revision="1", options=rule))
+        messages, error = await stream
+        assert error is not None
+        assert (error.code(), messages[-1].finish.reason) == (grpc.StatusCode.CANCELLED, pb.FINISH_REASON_CANCELLED)
+        assert messages[-1].finish.usage.completion_tokens == 0
+        await control.SetRuntimeOptions(control_pb2.SetRuntimeOptionsRequest(revision="2", options=drain))
+        messages, error = await collect(other)
+        assert error is not None
+        assert (error.code(), messages[-1].finish.reason) == (grpc.StatusCode.ABORTED, pb.FINISH_REASON_TERMINATED)
+        assert messages[-1].finish.usage.completion_tokens > 0
+        state = await control.SetRuntimeOptions(control_pb2.SetRuntimeOptionsRequest(revision="3"))
+        assert (state.serving_state, state.requests) == (pb.SERVING_STATE_SERVING, 0)
+        question = pb.ChatMessage(role="user", content="What is the capital of France?")
+        answer, error = await collect(hello.genai.Chat(pb.ChatRequest(messages=[question])))
+        assert error is None
+        assert "".join(message.chunk.text for message in answer) == "The capital of France is Paris."

@@ -63,6 +63,7 @@ class RuntimeServer:
         self._engine, self._profiles = engine, profiles
         self._stop, self._hurry, self._engine_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._readiness = asyncio.Lock()
         self.state = StateHolder()
         self.metrics = Metrics(name)
         self._admission = Admission(
@@ -165,7 +166,7 @@ class RuntimeServer:
     async def _drain(self) -> None:
         """Running and waiting streams may finish; when the time is over each gets its typed end."""
         self.state.update(draining=True)
-        await self._data.set_ready(ready=False)
+        await self._tell_ready()
         _log.info("draining", running=self._admission.running, waiting=self._admission.waiting)
         if not await self._before_hurry(self._service.idle(), self._settings.drain_seconds):
             refusal = self.state.refusal()
@@ -260,12 +261,17 @@ class RuntimeServer:
     def _state_changed(self, state: ServingState) -> None:
         _log.info("state", state=state.value)
         self.metrics.show_state(state)
-        task = asyncio.create_task(self._data.set_ready(ready=self.state.ready))
+        task = asyncio.create_task(self._tell_ready())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         refusal = self.state.refusal()
         if refusal is not None and state is not ServingState.DRAINING:
             self._admission.refuse_waiting(refusal)
+
+    async def _tell_ready(self) -> None:
+        """One after the other, and each what holds by then: a drain may be taken back within a millisecond."""
+        async with self._readiness:
+            await self._data.set_ready(ready=self.state.ready)
 
     def _show_load(self) -> None:
         self.metrics.show_load(self._admission.running, self._admission.waiting)
