@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from genai_runtime.cli import client, ctl, serving
+from genai_runtime.cli import client, collect, ctl, serving
 from genai_runtime.errors import RuntimeServerError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("chat")(client.chat)
 app.command("generate")(client.generate)
 app.command("requests")(client.requests)
 app.command("cancel")(client.cancel)
+app.command("collect")(collect.collect)
 app.add_typer(ctl.app, name="ctl")
 
 
