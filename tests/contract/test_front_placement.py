@@ -8,10 +8,11 @@ import pytest
 from genai_protocol.v1 import inference_pb2 as pb
 from genai_runtime.engine.process import EngineProcess
 from genai_runtime.engine.protocol import Window
-from genai_runtime.errors import NotServing
+from genai_runtime.errors import EngineFailure, NotServing
 from genai_runtime.front.ports import WantedWindow
 from genai_runtime.front.profiles import ProfileRegistry
-from support.engines import hello_spec
+from genai_runtime.generation import GenerationRequest
+from support.engines import drain, hello_spec, prompt_of
 from support.hello_server import hello_server
 
 pytestmark = pytest.mark.model
@@ -70,6 +71,25 @@ async def test_an_own_window_and_a_profiles_window_never_meet(tmp_path: Path) ->
         await registry.stop()
         await engine.stop()
     assert [profile.label for profile in registry.list()] == ["later", "mine"]
+
+
+async def test_only_the_runs_of_a_client_are_timed(tmp_path: Path) -> None:
+    engine = EngineProcess(hello_spec(tmp_path))
+    registry = ProfileRegistry(tmp_path, engine)
+    await registry.start()
+    await engine.start()
+
+    async def work() -> None:
+        request = GenerationRequest("r", prompt_of(20), 4, ignore_eos=True, client="mine")
+        await drain(engine.submit(request))
+
+    try:
+        assert await registry.operators(work, 16, "mine")
+        with pytest.raises(EngineFailure, match="could not be timed"):
+            await registry.operators(work, 16, "another")
+    finally:
+        await registry.stop()
+        await engine.stop()
 
 
 async def test_what_a_killed_process_left_of_an_own_window_is_removed(tmp_path: Path) -> None:

@@ -195,7 +195,9 @@ class RecordedProfiles:
     def on_end(self, listener: Callable[[Profile], Profile]) -> None:
         self.listener = listener
 
-    async def operators(self, work: Callable[[], Awaitable[None]], most_runs: int) -> tuple[OperatorTime, ...]:
+    async def operators(
+        self, work: Callable[[], Awaitable[None]], most_runs: int, client: str = ""
+    ) -> tuple[OperatorTime, ...]:
         await work()
         return (OperatorTime("MatMul", "CPUExecutionProvider", 10.0),)
 

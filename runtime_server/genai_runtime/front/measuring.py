@@ -70,7 +70,7 @@ class Measuring:
                 await self._generate(prompt, max_tokens)
 
         try:
-            return await self._profiles.operators(work, _MOST_TIMED_RUNS)
+            return await self._profiles.operators(work, _MOST_TIMED_RUNS, CLIENT)
         except EngineFailure as error:
             _log.warning("operators could not be timed", reason=error.message)
             return ()

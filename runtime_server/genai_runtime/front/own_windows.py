@@ -16,6 +16,7 @@ from genai_runtime.engine.protocol import Window
 from genai_runtime.errors import EngineFailure
 from genai_runtime.front.trace_merging import MergeFailed, merge_trace
 from genai_runtime.generation import WindowProgress
+from genai_runtime.profiling.selection import Selection
 from genai_runtime.profiling.store import RAW_SUFFIX, TRACE_SUFFIX
 from genai_runtime.profiling.summary import OperatorTime
 
@@ -60,6 +61,11 @@ class OwnWindows:
         engine.on_window_progress(self._progress)
         engine.on_change(self._engine_changed)
 
+    @property
+    def open(self) -> bool:
+        """Whether one is open, or its runs are being read."""
+        return bool(self._open_id)
+
     def clear(self) -> None:
         """Remove what an earlier process left. Raises OSError."""
         for raw in self._folder.glob(f"{_PREFIX}*{RAW_SUFFIX}"):
@@ -67,7 +73,9 @@ class OwnWindows:
         for trace in self._folder.glob(f"{_PREFIX}*{TRACE_SUFFIX}*"):
             trace.unlink(missing_ok=True)
 
-    async def operators(self, work: Callable[[], Awaitable[None]], most_runs: int) -> tuple[OperatorTime, ...]:
+    async def operators(
+        self, work: Callable[[], Awaitable[None]], most_runs: int, selection: Selection
+    ) -> tuple[OperatorTime, ...]:
         """What each kind of operator took a run while `work` ran, the costliest first; of `most_runs` runs at most.
 
         Raises `EngineFailure` when the engine is gone or nothing was captured, and what `work` raises.
@@ -77,8 +85,8 @@ class OwnWindows:
         raw, trace = self._folder / f"{window_id}{RAW_SUFFIX}", self._folder / f"{window_id}{TRACE_SUFFIX}"
         self._ended = ended = asyncio.get_running_loop().create_future()
         self._open_id = window_id
-        self._engine.open_window(Window(window_id, most_runs, _MOST_BYTES, _MOST_SECONDS))
         try:
+            self._engine.open_window(Window(window_id, most_runs, _MOST_BYTES, _MOST_SECONDS, selection))
             try:
                 await work()
             finally:

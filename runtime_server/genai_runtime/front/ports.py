@@ -168,9 +168,12 @@ class Profiles(Protocol):
         """The merged trace; an empty id is the newest complete one. Raises `ProfileNotFound`."""
         ...
 
-    async def operators(self, work: Callable[[], Awaitable[None]], most_runs: int) -> tuple[OperatorTime, ...]:
+    async def operators(
+        self, work: Callable[[], Awaitable[None]], most_runs: int, client: str = ""
+    ) -> tuple[OperatorTime, ...]:
         """What operators take a run while `work` runs, of `most_runs` runs at most; no profile comes of it.
 
+        With `client`, only runs that have a request of it count.
         Raises `NotServing` while a window is open, `EngineFailure` when nothing could be timed, and what `work` raises.
         """
         ...

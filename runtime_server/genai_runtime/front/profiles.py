@@ -28,7 +28,7 @@ from genai_runtime.front.profile_limits import ProfileLimits
 from genai_runtime.front.trace_merging import MergeFailed, merge_trace
 from genai_runtime.generation import WindowProgress
 from genai_runtime.profiling.record import WINDOW_ID, Profile, ProfileState
-from genai_runtime.profiling.selection import Chooser
+from genai_runtime.profiling.selection import Chooser, Selection
 from genai_runtime.profiling.store import ProfileStore
 from genai_runtime.profiling.summary import OperatorTime
 from genai_runtime.profiling.timeline import Timeline
@@ -36,7 +36,6 @@ from genai_runtime.profiling.timeline import Timeline
 # The engine closes windows by itself; this long after the cap it is told to, should it sit idle.
 _GRACE_SECONDS = 1.0
 _ROOM_SECONDS = 5.0
-_OWN_WINDOW_RETRY = 1.0
 _WAITING_RETRY = 1.0
 _ENDED = (ProfileState.COMPLETE, ProfileState.FAILED)
 _log = structlog.get_logger("genai_runtime.profiles")
@@ -75,7 +74,6 @@ class ProfileRegistry:
         self._store = ProfileStore(folder)
         self._engine = engine
         self._own_windows = OwnWindows(folder, engine)
-        self._own_window_open = False
         self._finish: Callable[[Profile], Profile] = lambda profile: profile
         self.timeline = Timeline(report=lambda error: _log.warning("own spans cannot be kept", error=str(error)))
         self._process_name = process_name or socket.gethostname()  # in a pod: its name
@@ -181,18 +179,16 @@ class ProfileRegistry:
             self._waiting = None
             self._end(self._open_ones(), reason)
 
-    async def operators(self, work: Callable[[], Awaitable[None]], most_runs: int) -> tuple[OperatorTime, ...]:
+    async def operators(
+        self, work: Callable[[], Awaitable[None]], most_runs: int, client: str = ""
+    ) -> tuple[OperatorTime, ...]:
         """What operators take a run while `work` runs, in a window of the server's own that becomes no profile.
 
         Raises `NotServing` while a window is open, `EngineFailure` when nothing could be timed, and what `work` raises.
         """
-        if self._own_window_open or self._turn.locked() or self._open_ones():
+        if self._own_windows.open or self._turn.locked() or self._open_ones():
             raise NotServing("a profiling window is open; try again when it has closed", _ROOM_SECONDS)
-        self._own_window_open = True
-        try:
-            return await self._own_windows.operators(work, most_runs)
-        finally:
-            self._own_window_open = False
+        return await self._own_windows.operators(work, most_runs, Selection(clients=(client,) if client else ()))
 
     def on_progress(self, progress: WindowProgress) -> None:
         """Take the engine's word about a window; the last word starts the merge."""
@@ -261,8 +257,8 @@ class ProfileRegistry:
         if self._stopping:
             raise NotServing("the server is shutting down", _ROOM_SECONDS)
         self._need_room()
-        if self._own_window_open:
-            raise NotServing("the server is timing its own operators; try again", _OWN_WINDOW_RETRY)
+        if self._own_windows.open:
+            raise NotServing("the server is timing its own operators; try again", _ROOM_SECONDS)
         field = "spec" if window_id else "options.profiling"
         window = self._limits.window(self._new_id(wanted.label), wanted, field)
         profile = Profile(
