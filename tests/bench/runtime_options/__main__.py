@@ -10,6 +10,7 @@ terminations from the pod's own log line to the last message at the client.
 
 import argparse
 import asyncio
+import time
 from typing import Any
 
 from bench.runtime_options import measures
@@ -44,11 +45,17 @@ def prepared() -> Field:
 async def measure(field: Field, *, quick: bool) -> dict[str, Any]:
     """Everything, one after the other."""
     run: dict[str, Any] = {"quick": quick, "pods": PODS}
-    run["acknowledged_ms"] = await measures.acknowledgements(field, 10 if quick else 100)
-    run["terminate_decode"] = await measures.terminations(field, 3 if quick else 20, prompts=False)
-    run["terminate_prefill"] = await measures.terminations(field, 3 if quick else 20, prompts=True)
-    run["tokens_per_second"] = await measures.window_cost(field, 2 if quick else 8, 2.0 if quick else 4.0)
-    run["files"] = await measures.files(field, 2 if quick else 10)
+    sections = {
+        "acknowledged_ms": measures.acknowledgements(field, 10 if quick else 100),
+        "terminate_decode": measures.terminations(field, 3 if quick else 20, prompts=False),
+        "terminate_prefill": measures.terminations(field, 3 if quick else 20, prompts=True),
+        "tokens_per_second": measures.window_cost(field, 2 if quick else 8, 2.0 if quick else 4.0),
+        "files": measures.files(field, 2 if quick else 10),
+    }
+    for name, section in sections.items():
+        began = time.monotonic()
+        run[name] = await section
+        print(f"{name}: measured in {time.monotonic() - began:.0f} s", flush=True)
     return run
 
 

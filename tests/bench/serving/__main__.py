@@ -29,7 +29,7 @@ from bench.serving.verdicts import checks
 from localkube import places
 from support.bench import FOLDER, report, versions
 
-SECTIONS = ("closed", "decode", "long", "poisson", "behaviour", "freed", "cancels")
+SECTIONS = ("closed", "decode", "long", "poisson", "behaviour", "freed", "killed", "cancels")
 _BUSY = 0.05
 _DOCS = Path(__file__).parents[3] / "docs" / "images" / "serving.png"
 
@@ -66,6 +66,7 @@ async def measure(field: Arena, asked: argparse.Namespace) -> None:
         ("behaviour", few, lambda number: behaviour.shared_prefix(field, number, 2 if quick else 3)),
         ("behaviour", few, lambda number: behaviour.health(field, number)),
         ("freed", few, lambda number: endings.freed_rows(field, number, 1)),
+        ("killed", few, lambda number: endings.killed(field, number)),
         (
             "cancels",
             1,

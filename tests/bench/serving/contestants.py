@@ -60,6 +60,14 @@ class Ours:
             await client.close()
 
     @property
+    def engine(self) -> psutil.Process:
+        """The process that runs the model."""
+        (child,) = [
+            each for each in self.front.children() if any("genai_runtime.engine" in part for part in each.cmdline())
+        ]
+        return child
+
+    @property
     def front(self) -> psutil.Process:
         """The process that speaks to clients; the engine is its child."""
         return psutil.Process(self.process.popen.pid)

@@ -108,7 +108,12 @@ async def _freed(
 ) -> tuple[float, float]:
     """Milliseconds to the waiting request's first token, and of one run of the 15 others."""
     async with streaming(client, source, ROWS - 1) as lives:
-        gaps = [later - earlier for each in lives for (earlier, _), (later, _) in pairwise(each.stream.arrivals[-8:])]
+        # a message has the tokens of several runs
+        gaps = [
+            (later - earlier) / count
+            for each in lives
+            for (earlier, _), (later, count) in pairwise(each.stream.arrivals[-8:])
+        ]
         await victim.start(server, client, prompt, seconds)
         try:
             await asyncio.sleep(seconds - _AHEAD)
@@ -120,6 +125,36 @@ async def _freed(
         if waiting.stream.first <= ended or not all(each.running for each in lives):
             raise RuntimeError("a row was free before the request that was to free it had ended")
         return (waiting.stream.first - ended) * 1000, median(gaps) * 1000
+
+
+async def killed(arena: Arena, number: int) -> None:
+    """The engine process is killed under 16 streams, on the small example model: until the last one has ended."""
+    with arena.noting("engine killed"), contestants.ours("hello", HELLO, THREADS) as server:
+        async with asked(server) as client:
+            source = random.Random(f"killed {number}")
+            lives = [Live(client, source.choices(range(16, 1000), k=8), _ENDLESS, ignore_eos=True) for _ in range(ROWS)]
+            for each in lives:
+                await each.tokens(8)
+            began = time.perf_counter()
+            server.engine.kill()
+            await asyncio.gather(*(each.finished() for each in lives))
+            ended = time.perf_counter()
+            codes = {(await each.call.code()).name for each in lives}
+            await _served_again(client)
+            again = time.perf_counter()
+            figures = {"ended_ms": (ended - began) * 1000, "served_again_ms": (again - began) * 1000}
+            arena.add(number, "killed", "hello", codes=sorted(codes), **figures)
+
+
+async def _served_again(client: GrpcClient) -> None:
+    """Waits until a new request has a token."""
+    async with asyncio.timeout(60):
+        while True:
+            live = Live(client, list(range(16, 24)), 1, ignore_eos=True)
+            await live.finished()
+            if live.stream.arrivals:
+                return
+            await asyncio.sleep(0.02)
 
 
 async def cancels(arena: Arena, number: int, count: int) -> None:

@@ -85,7 +85,10 @@ def _endings(rows: Sequence[Row]) -> list[Check]:
     freed = [typical(rows, "freed", "freed_ms", ending=ending, state=state) for ending, state in cases]
     run = typical(rows, "freed", "run_ms") or 0.0
     slowest = max((each for each in freed if each is not None), default=None)
+    codes = {code for row in _select(rows, "killed") for code in row["codes"]}
+    ended = typical(rows, "killed", "ended_ms") if codes == {"UNAVAILABLE"} else None
     return [
+        Check("engine_kill_end_ms", ended, 1000),
         Check("cancel_free_ms", slowest, round(_CANCEL_MS + run, 1)),
         Check("cancel_leaked_rows", typical(rows, "cancels", "leaked_rows"), 0),
         Check("cancel_leaked_streams", typical(rows, "cancels", "leaked_streams"), 0),

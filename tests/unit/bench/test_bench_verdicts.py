@@ -16,7 +16,8 @@ IDS = [
     *(f"grpc_vs_llama_b128_n{n}" for n in (1, 2, 4, 8, 16)),
     *(f"http_vs_llama_n{n}" for n in (1, 2, 4, 8)),
     *("front_us_per_token", "poisson6_ttft_vs_engine", "poisson6_tok_vs_engine", "join_gap_ms", "prefix_ttft_ratio"),
-    *("health_p99_ms", "cancel_free_ms", "cancel_leaked_rows", "cancel_leaked_streams", "cancel_rss_growth_pct"),
+    *("health_p99_ms", "engine_kill_end_ms", "cancel_free_ms"),
+    *("cancel_leaked_rows", "cancel_leaked_streams", "cancel_rss_growth_pct"),
 ]
 
 
