@@ -135,10 +135,7 @@ def test_no_right_is_a_wildcard_and_secrets_can_only_be_written(values: tuple[st
     assert not [rule for rule in rules if "*" in json.dumps(rule)]
     resources = {resource for rule in rules for resource in rule["resources"]}
     assert not resources & {"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "roles", "rolebindings"}
-    assert [rule["verbs"] for rule in rules if "pods/status" in rule["resources"]] in (
-        [["patch"]],
-        [["patch"], ["patch"]],
-    )
+    assert {verb for rule in rules if "pods/status" in rule["resources"] for verb in rule["verbs"]} == {"patch"}
     on_secrets = {verb for rule in rules if "secrets" in rule["resources"] for verb in rule["verbs"]}
     assert on_secrets == {"create", "patch"}
     verbs = {verb for rule in rules for verb in rule["verbs"]}
