@@ -37,18 +37,19 @@ def main() -> None:
     parser.add_argument(
         "--release", metavar="URL", help="also make the archive and Krew's manifest, for the repository at this URL"
     )
-    release = parser.parse_args().release
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="where the file is written")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder) / "site"
         _install(site)
         for package in OURS:
             shutil.copytree(package, site / package.name, ignore=shutil.ignore_patterns("__pycache__"))
         (site / "__main__.py").write_text(_MAIN)
-        OUTPUT.parent.mkdir(exist_ok=True)
-        _write(site, OUTPUT)
-    _say(f"{OUTPUT.relative_to(ROOT)}: {OUTPUT.stat().st_size / 2**20:.1f} MiB")
-    if release:
-        _release(release.rstrip("/"))
+        options.output.parent.mkdir(exist_ok=True)
+        _write(site, options.output)
+    _say(f"{options.output}: {options.output.stat().st_size / 2**20:.1f} MiB")
+    if options.release:
+        _release(options.output, options.release.rstrip("/"))
 
 
 def version() -> str:
@@ -104,15 +105,15 @@ def _info(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _release(homepage: str) -> None:
-    archive = OUTPUT.parent / f"kubectl-genai-v{version()}.tar.gz"
+def _release(program: Path, homepage: str) -> None:
+    archive = program.parent / f"kubectl-genai-v{version()}.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
-        tar.add(OUTPUT, "kubectl-genai")
+        tar.add(program, "kubectl-genai")
         tar.add(ROOT / "LICENSE", "LICENSE")
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    target = OUTPUT.parent / "genai.yaml"
+    target = program.parent / "genai.yaml"
     target.write_text(manifest(digest, homepage))
-    _say(f"{archive.relative_to(ROOT)}, {target.relative_to(ROOT)}")
+    _say(f"{archive}, {target}")
 
 
 def _say(text: str) -> None:

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
-from genai_kubectl.decisions.refusals import handshake, refusal
+from genai_kubectl.decisions.refusals import refusal
 from genai_kubectl.errors import CommandFailed
 from genai_kubectl.names import GROUP, LABEL_MODEL, MODEL_KIND, MODELS, PROFILE_KIND, PROFILES, VERSION
 
@@ -177,17 +177,19 @@ def telling(tried: str, kind: str = "Pod") -> Iterator[None]:
     """Turns the libraries' errors into ours."""
     from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError
+    from websocket import WebSocketBadStatusException
 
     try:
         yield
     except ApiException as error:
         body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
-        opening = handshake(str(error.reason)) if not error.status else None
-        if opening is not None:
-            raise refusal(*opening, tried, kind) from None
+        opening = error.__context__
+        if isinstance(opening, WebSocketBadStatusException):
+            said = (opening.resp_body or b"").decode(errors="replace")
+            raise refusal(opening.status_code, said, tried, kind) from None
         if not error.status:
             raise CommandFailed(f"could not {tried}: {error.reason}") from None
         raise refusal(int(error.status), body, tried, kind) from None
     except HTTPError as error:
-        said = getattr(error, "reason", None) or error
-        raise CommandFailed(f"could not {tried}: the API server cannot be reached: {said}") from None
+        why = getattr(error, "reason", None) or error
+        raise CommandFailed(f"could not {tried}: the API server cannot be reached: {why}") from None

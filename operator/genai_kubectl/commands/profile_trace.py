@@ -20,6 +20,7 @@ from genai_kubectl.output import columns, note, show, stdout, structured, table
 from genai_kubectl.session import Session
 from genai_traces.difference import compare
 from genai_traces.operators import operator_times
+from genai_traces.report import write_report
 
 _PERFETTO = "https://ui.perfetto.dev"
 _KINDS = ("prefill", "decode")
@@ -73,8 +74,6 @@ def open_report(
     elif not trace.is_file():
         raise NotFound(f"there is no file {source}")
     page = directory / f"{stem(trace)}.html"
-    from genai_traces.report import write_report
-
     try:
         write_report(trace, page)
     except (OSError, ValueError) as error:

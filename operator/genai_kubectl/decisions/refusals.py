@@ -1,13 +1,10 @@
 """An answer of the API server that is no success, as the error that the command ends with. Pure."""
 
 import json
-import re
 
 from genai_kubectl.decisions.rights import missing_right
 from genai_kubectl.errors import CommandFailed, Forbidden, NotFound
 
-_HANDSHAKE = re.compile(r"Handshake status (\d{3})")
-_HANDSHAKE_BODY = re.compile(r"""-\+-\+- b(['"])(?P<body>.*)\1\s*$""", re.DOTALL)
 _NO_KIND = "the server could not find the requested resource"
 _NOT_INSTALLED = (
     "this cluster does not know {kind}: install the operator's chart, or ask somebody who may "
@@ -27,15 +24,6 @@ def refusal(status: int, body: str, tried: str, kind: str = "GenAIModel") -> Com
         unknown = not said or _NO_KIND in said or "page not found" in said
         return NotFound(f"could not {tried}: {_NOT_INSTALLED.format(kind=kind) if unknown else said}")
     return CommandFailed(f"could not {tried}: {said or f'the API server answered {status}'}")
-
-
-def handshake(reason: str) -> tuple[int, str] | None:
-    """(HTTP status, body) of a websocket that was refused, from the library's text; None: it is no such text."""
-    status, body = _HANDSHAKE.search(reason), _HANDSHAKE_BODY.search(reason)
-    if status is None:
-        return None
-    raw = body["body"].encode("latin-1", "replace").decode("unicode_escape") if body else ""
-    return int(status[1]), raw
 
 
 def message(body: str) -> str:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from genai_kubectl.decisions.refusals import handshake, message, refusal
+from genai_kubectl.decisions.refusals import message, refusal
 from genai_kubectl.decisions.rights import missing_right, roles
 from genai_kubectl.errors import CommandFailed, Forbidden, NotFound
 
@@ -74,19 +74,6 @@ def test_an_answer_becomes_an_error_with_its_exit_code(
     assert str(error).startswith("could not do it: ")
     assert said in str(error)
     assert "\n" not in str(error)
-
-
-def test_a_refused_websocket_is_read_out_of_the_librarys_text() -> None:
-    body = status('pods "x" is forbidden: User "u" cannot create resource "pods/exec" in API group ""')
-    reason = f"Handshake status 403 Forbidden -+-+- {{'content-length': '1'}} -+-+- {body.encode()!r}"
-    found = handshake(reason)
-    assert found is not None
-    assert found[0] == 403
-    assert missing_right(message(found[1])) is not None
-
-
-def test_another_websocket_error_is_no_answer() -> None:
-    assert handshake("[Errno 111] Connection refused") is None
 
 
 def test_a_long_page_is_cut() -> None:

@@ -1,0 +1,443 @@
+"""kubectl genai against a real API server: what it writes, waits for and prints; who may do what; the one file.
+
+No operator runs here: the test writes the statuses that one would write.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genai_kubectl.decisions.rights import PROFILER, USER, VIEWER, roles
+from genai_operator.api import crd
+from support.control_plane import ControlPlane, control_plane
+from support.kubectl_genai import Ended, KubectlGenai, end
+from support.live_cluster import wait_until
+from support.release import CHART
+from support.tools import helm_program
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = "team-a"
+GROUP = "genai-operator.io"
+TIME = "2026-01-01T00:00:00Z"
+ROLES = (VIEWER, USER, PROFILER)
+READY_POD = {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"}
+
+
+class World:
+    """The API server, with what it holds, and the program as its administrator."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.genai = KubectlGenai(plane.kubeconfig, NAMESPACE)
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+        return self.plane.kubectl("-n", NAMESPACE, *arguments, stdin=stdin)
+
+    def make_model(self, name: str, **spec: Any) -> None:
+        body = {"model": {"uri": "builtin://hello"}, **spec}
+        metadata = {"name": name, "namespace": NAMESPACE}
+        self.create({"apiVersion": f"{GROUP}/v1alpha1", "kind": "GenAIModel", "metadata": metadata, "spec": body})
+
+    def make_pod(self, name: str, model: str) -> None:
+        metadata = {"name": name, "namespace": NAMESPACE, "labels": {f"{GROUP}/model": model}}
+        spec = {"containers": [{"name": "model", "image": "none"}]}
+        self.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        self.status("pod", name, READY_POD)
+
+    def create(self, body: dict[str, Any]) -> None:
+        self.kubectl("create", "-f", "-", stdin=json.dumps(body))
+
+    def status(self, kind: str, name: str, status: dict[str, Any]) -> None:
+        patch = json.dumps({"status": status})
+        self.kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", patch)
+
+    def acknowledge(self, model: str, revision: str, **fields: Any) -> None:
+        """As an operator does when all pods have what is asked for."""
+        pods = [{"name": f"{model}-1", "state": "Applied", "at": TIME}]
+        options = {"revision": revision, "applied": "1/1", "pods": pods, **fields}
+        applied = {"type": "RuntimeOptionsApplied", "status": "True", "reason": "Applied", "lastTransitionTime": TIME}
+        self.status("gaim", model, {"runtimeOptions": options, "conditions": [applied]})
+
+    def annotation(self, model: str, key: str) -> str | None:
+        found = json.loads(self.kubectl("get", "gaim", model, "-o", "json"))["metadata"].get("annotations") or {}
+        value = found.get(f"{GROUP}/{key}")
+        return None if value is None else str(value)
+
+    def wait_annotation(self, model: str, key: str, value: str | None) -> None:
+        wait_until(f"{key} is {value}", lambda: self.annotation(model, key) == value, 30)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    # Nothing makes service accounts for pods here, so nothing may ask for them.
+    with control_plane(tmp_path_factory.mktemp("kubectl"), controllers=False) as plane:
+        for path in crd.FILES:
+            plane.kubectl("apply", "--server-side", "-f", str(path))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        plane.kubectl("create", "namespace", NAMESPACE)
+        world = World(plane)
+        world.kubectl("create", "serviceaccount", "default")
+        _bind_roles(world)
+        yield world
+
+
+def _bind_roles(world: World) -> None:
+    """The chart's roles, each bound to an account of its own name."""
+    template = [helm_program(), "template", "genai-operator", str(CHART), "-s", "templates/kubectlroles.yaml"]
+    rendered = subprocess.run(template, capture_output=True, text=True, check=True).stdout
+    world.plane.kubectl("apply", "-f", "-", stdin=rendered)
+    for role in ROLES:
+        world.kubectl("create", "serviceaccount", role)
+        account = f"--serviceaccount={NAMESPACE}:{role}"
+        world.kubectl("create", "rolebinding", role, f"--clusterrole={role}", account)
+
+
+@pytest.fixture
+def model(world: World, request: pytest.FixtureRequest) -> str:
+    """A model of this test alone, with one pod, whose pod has all options."""
+    name = f"m{abs(hash(request.node.name)) % 10**8}"
+    world.make_model(name)
+    world.acknowledge(name, "first")
+    return name
+
+
+def as_role(world: World, role: str, folder: Path) -> KubectlGenai:
+    """The program with the token of the account that has a role."""
+    config = json.loads(world.plane.kubeconfig.read_text())
+    token = world.kubectl("create", "token", role).strip()
+    config["users"] = [{"name": "admin", "user": {"token": token}}]
+    path = folder / f"{role}.kubeconfig"
+    path.write_text(json.dumps(config))
+    return replace(world.genai, kubeconfig=path)
+
+
+# --- live options -----------------------------------------------------------------------------------------------------
+
+
+def test_halt_writes_the_annotation_and_ends_when_pods_have_it(world: World, model: str) -> None:
+    halting = world.genai.start("halt", model, "-o", "json")
+    world.wait_annotation(model, "terminate-session", "1")
+    assert halting.poll() is None  # the acknowledgement of before is none for this
+    world.acknowledge(model, "second")
+    said = end(halting).json()
+    assert (said["model"], said["terminateSession"], said["pods"][0]["state"]) == (model, "1", "Applied")
+
+
+def test_resume_takes_the_annotations_away(world: World, model: str) -> None:
+    for key, value in (("terminate-session", "1"), ("drain", "30s")):
+        world.kubectl("annotate", "gaim", model, f"{GROUP}/{key}={value}")
+    resuming = world.genai.start("resume", model)
+    world.wait_annotation(model, "terminate-session", None)
+    world.acknowledge(model, "second")
+    ended = end(resuming)
+    assert (ended.code, ended.out) == (0, f"{model} serves on 1 pod\n")
+    assert world.annotation(model, "drain") is None
+
+
+def test_a_model_that_serves_has_nothing_to_resume(world: World, model: str) -> None:
+    assert "was neither halted nor draining" in world.genai.run("resume", model).out
+
+
+def test_cancel_tells_how_many_and_takes_its_rule_away(world: World, model: str) -> None:
+    cancelling = world.genai.start("cancel", model, "--client", "team-b", "--older-than", "1m", "-o", "json")
+    world.wait_annotation(model, "cancel", "client=team-b,older-than=60s")
+    world.acknowledge(model, "second", cancelledRequests=3)
+    world.wait_annotation(model, "cancel", None)
+    world.acknowledge(model, "third", cancelledRequests=None)
+    said = end(cancelling).json()
+    assert (said["ended"], said["cancel"], said["kept"]) == (3, "client=team-b,older-than=60s", False)
+
+
+def test_a_kept_rule_stands_until_it_is_cleared(world: World, model: str) -> None:
+    keeping = world.genai.start("cancel", model, "--tokens-over", "500", "--keep")
+    world.wait_annotation(model, "cancel", "tokens-over=500")
+    world.acknowledge(model, "second", cancelledRequests=1)
+    assert "1 request ended" in end(keeping).out
+    assert world.annotation(model, "cancel") == "tokens-over=500"
+    other = world.genai.run("cancel", model, "--client", "x")
+    assert (other.code, world.annotation(model, "cancel")) == (1, "tokens-over=500")
+    assert "--clear" in other.err
+    clearing = world.genai.start("cancel", model, "--clear")
+    world.wait_annotation(model, "cancel", None)
+    world.acknowledge(model, "third", cancelledRequests=None)
+    assert end(clearing).code == 0
+
+
+def test_a_pod_that_does_not_answer_is_exit_code_5_and_no_rule_is_left(world: World, model: str) -> None:
+    ended = world.genai.run("cancel", model, "--request-id", "r-1", "--timeout", "1s")
+    assert (ended.code, ended.out) == (5, "")
+    assert "the operator has not taken the change up" in ended.err
+    assert world.annotation(model, "cancel") is None
+
+
+def test_a_value_that_the_operator_rejects_is_told_at_once(world: World, model: str) -> None:
+    draining = world.genai.start("drain", model, "--deadline", "2h", "--timeout", "60s")
+    world.wait_annotation(model, "drain", "7200s")
+    message = f'annotation {GROUP}/drain: "7200s" must be "0" or 1s to 1h'
+    rejected = {"type": "RuntimeOptionsApplied", "status": "False", "reason": "Rejected", "message": message}
+    world.status("gaim", model, {"conditions": [{**rejected, "lastTransitionTime": TIME}]})
+    ended = end(draining)
+    assert ended.code == 1
+    assert message in ended.err
+
+
+def test_the_log_level_is_set_and_taken_away(world: World, model: str) -> None:
+    setting = world.genai.start("logs-level", model, "debug", "-o", "name")
+    world.wait_annotation(model, "log-level", "debug")
+    world.acknowledge(model, "second")
+    assert end(setting).out == f"genaimodels.{GROUP}/{model}\n"
+    resetting = world.genai.start("logs-level", model, "default")
+    world.wait_annotation(model, "log-level", None)
+    world.acknowledge(model, "third")
+    assert end(resetting).code == 0
+
+
+# --- profiles ---------------------------------------------------------------------------------------------------------
+
+POD_WINDOW = {"name": "m-1", "uid": "u", "state": "Complete", "profileId": "p-1", "runs": 20, "bytes": 4096}
+COMPLETE = {
+    "phase": "Complete",
+    "capturedRuns": 20,
+    "capturedRequests": 2,
+    "capturedBytes": 4096,
+    "overheadPercent": 1.5,
+    "pods": [POD_WINDOW],
+    "topOperators": [{"opType": "MatMulNBits", "provider": "CPU", "calls": 80, "sharePercent": 71.5}],
+    "artifact": {"type": "Pod", "location": "pod://m-1/p-1"},
+}
+
+
+def test_a_profile_is_made_as_it_was_asked_for(world: World) -> None:
+    options = ("--pods-count", "2", "--sample-rate", "0.5", "--runs", "every 100", "--max-bytes", "1Mi")
+    made = world.genai.run("profile", "start", "hello", "--no-wait", *options, "--ttl", "1h", "-o", "json").json()
+    stored = json.loads(world.kubectl("get", "gap", made["metadata"]["name"], "-o", "json"))["spec"]
+    assert stored["pods"] == {"count": 2}
+    assert stored["requests"]["sampleRate"] == 0.5
+    assert (stored["runs"], stored["limits"], stored["ttlSecondsAfterFinished"]) == (
+        "every 100",
+        {"maxBytes": "1Mi"},
+        3600,
+    )
+    assert made["metadata"]["name"].startswith("hello-")
+
+
+def test_a_value_that_the_api_server_refuses_names_its_field(world: World) -> None:
+    ended = world.genai.run("profile", "start", "hello", "--runs", "9-1", "--no-wait")
+    assert ended.code == 1
+    assert "spec.runs" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_start_waits_and_prints_what_was_captured(world: World) -> None:
+    starting = world.genai.start("profile", "start", "hello", "--name", "waited")
+    wait_until("it is made", lambda: "waited" in world.kubectl("get", "gap", "-o", "name"), 30)
+    world.status("gap", "waited", COMPLETE)
+    ended = end(starting)
+    assert ended.code == 0
+    assert "20 runs of 2 requests, 4.0 KiB, 0 dropped" in ended.out
+    assert "MatMulNBits" in ended.out
+    assert "kubectl genai profile open waited" in ended.err
+    shown = world.genai.run("profile", "top", "waited", "-o", "json").json()
+    assert shown["operators"] == COMPLETE["topOperators"]
+
+
+def test_a_window_that_captured_nothing_is_exit_code_1(world: World) -> None:
+    starting = world.genai.start("profile", "start", "hello", "--name", "empty", "-o", "json")
+    wait_until("it is made", lambda: "empty" in world.kubectl("get", "gap", "-o", "name"), 30)
+    reason = {"reason": "NothingCaptured", "message": "no request ran", "lastTransitionTime": TIME}
+    failed = {"phase": "Failed", "conditions": [{"type": "Failed", "status": "True", **reason}]}
+    world.status("gap", "empty", failed)
+    ended = end(starting)
+    assert ended.code == 1
+    assert json.loads(ended.out)["status"]["phase"] == "Failed"
+    assert "NothingCaptured: no request ran" in ended.err
+
+
+def test_start_that_takes_too_long_is_exit_code_5(world: World) -> None:
+    ended = world.genai.run("profile", "start", "hello", "--name", "slow", "--timeout", "1s")
+    assert ended.code == 5
+    assert "kubectl genai profile stop slow" in ended.err
+
+
+def test_stop_of_one_that_has_not_started_makes_it_wait(world: World) -> None:
+    world.genai.run("profile", "start", "hello", "--name", "early", "--no-wait")
+    assert world.genai.run("profile", "stop", "early").code == 0
+    assert json.loads(world.kubectl("get", "gap", "early", "-o", "json"))["spec"]["suspend"] is True
+
+
+def test_profiles_are_listed_in_every_format(world: World) -> None:
+    world.genai.run("profile", "start", "other", "--name", "listed", "--no-wait")
+    world.status("gap", "listed", COMPLETE)
+    chosen = ("profile", "list", "--model", "other")
+    header, line = world.genai.run(*chosen).out.splitlines()
+    assert header.split() == ["NAME", "MODEL", "PHASE", "PODS", "RUNS", "DROPPED", "OVERHEAD", "AGE"]
+    assert line.split()[:5] == ["listed", "other", "Complete", "1/1", "20"]
+    assert "pod://m-1/p-1" in world.genai.run(*chosen, "-o", "wide").out
+    assert world.genai.run(*chosen, "-o", "name").out == f"genaiprofile.{GROUP}/listed\n"
+    (item,) = world.genai.run(*chosen, "-o", "json").json()["items"]
+    assert item["metadata"]["name"] == "listed"
+    everywhere = world.genai.run("profile", "list", "-A").out
+    assert everywhere.startswith("NAMESPACE")
+
+
+def test_a_file_is_never_replaced_unasked(world: World, tmp_path: Path) -> None:
+    (tmp_path / "waited.trace.json.gz").write_text("mine")
+    ended = world.genai.run("profile", "fetch", "waited", folder=tmp_path)
+    assert ended.code == 1
+    assert "--force" in ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["waited.trace.json.gz"]
+
+
+# --- looking on -------------------------------------------------------------------------------------------------------
+
+
+def test_why_without_an_operator(world: World) -> None:
+    world.make_model("unseen")
+    answer = world.genai.run("why", "unseen", "-o", "json").json()
+    assert (answer["reason"], answer["healthy"]) == ("NotSeen", False)
+
+
+def test_why_reads_conditions_pods_and_events(world: World) -> None:
+    world.make_model("waiting")
+    world.make_pod("waiting-1", "waiting")
+    world.status("pod", "waiting-1", {"conditions": []})
+    ready = {"type": "Ready", "status": "False", "reason": "Pending", "message": "0 of 1 pods are ready"}
+    world.status("gaim", "waiting", {"observedGeneration": 1, "conditions": [{**ready, "lastTransitionTime": TIME}]})
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "e1", "namespace": NAMESPACE},
+        "involvedObject": {"kind": "Pod", "name": "waiting-1", "namespace": NAMESPACE},
+        "type": "Warning",
+        "reason": "FailedMount",
+        "message": 'secret "tls" not found',
+        "lastTimestamp": TIME,
+    }
+    world.create(event)
+    ended = world.genai.run("why", "waiting")
+    sentence, remedy = ended.out.splitlines()
+    assert sentence.endswith('the cluster says FailedMount: secret "tls" not found.')
+    assert remedy.startswith("What helps: ")
+    assert "event FailedMount of Pod waiting-1" in world.genai.run("why", "waiting", "-o", "wide").out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("halt", "none"), ("why", "none"), ("chat", "none", "hi"), ("top", "none"), ("profile", "fetch", "none")],
+)
+def test_what_is_not_there_is_exit_code_3(world: World, arguments: tuple[str, ...]) -> None:
+    ended = world.genai.run(*arguments)
+    assert (ended.code, ended.out) == (3, "")
+    assert '"none" not found' in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_an_api_server_that_is_not_there_is_one_sentence(world: World, tmp_path: Path) -> None:
+    config = json.loads(world.plane.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    (tmp_path / "config").write_text(json.dumps(config))
+    ended = replace(world.genai, kubeconfig=tmp_path / "config").run("why", "hello")
+    assert ended.code == 1
+    assert "the API server cannot be reached" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_a_context_that_is_not_there_names_those_that_are(world: World) -> None:
+    ended = world.genai.run("why", "hello", "--context", "none")
+    assert ended.code == 1
+    assert "it has test" in ended.err
+
+
+# --- rights -----------------------------------------------------------------------------------------------------------
+
+
+def rights(world: World, role: str) -> dict[str, set[str]]:
+    """resource -> verbs of the account, by `kubectl auth can-i --list`, without what every account has."""
+    account = f"--as=system:serviceaccount:{NAMESPACE}:{role}"
+    found: dict[str, set[str]] = {}
+    for line in world.kubectl("auth", "can-i", "--list", account).splitlines()[1:]:
+        resource, verbs = line.split()[0], line[line.rindex("[") + 1 : line.rindex("]")].split()
+        if not line.startswith(" ") and not resource.startswith("[") and "self" not in resource:
+            found.setdefault(resource.removesuffix(f".{GROUP}"), set()).update(verbs)
+    return found
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_has_what_its_commands_need_and_nothing_else(world: World, role: str) -> None:
+    needed: dict[str, set[str]] = {}
+    for resource, verbs, least in roles():
+        if least in (VIEWER, role):
+            needed.setdefault(resource, set()).update(verbs)
+    assert rights(world, role) == needed
+
+
+def refused(ended: Ended, role: str) -> None:
+    assert (ended.code, ended.out) == (4, "")
+    assert f"--clusterrole={role} --serviceaccount={NAMESPACE}:" in ended.err
+    assert ended.err.splitlines()[-1].startswith("kubectl genai: could not ")
+
+
+def test_who_lacks_a_right_is_told_the_role(world: World, model: str, tmp_path: Path) -> None:
+    world.make_pod(f"{model}-1", model)
+    viewer = as_role(world, VIEWER, tmp_path)
+    profiler = as_role(world, PROFILER, tmp_path)
+    refused(viewer.run("halt", model), USER)
+    refused(viewer.run("chat", model, "hi"), USER)
+    refused(profiler.run("logs-level", model, "debug"), USER)
+    refused(viewer.run("profile", "start", model), PROFILER)
+    assert world.annotation(model, "terminate-session") is None
+    assert viewer.run("why", model).code == 0
+    assert viewer.run("profile", "list").code == 0
+    assert profiler.run("profile", "start", model, "--name", f"{model}-p", "--no-wait").code == 0
+    world.status("gap", f"{model}-p", {**COMPLETE, "pods": [{**POD_WINDOW, "name": f"{model}-1"}]})
+    refused(viewer.run("profile", "fetch", f"{model}-p", folder=tmp_path), PROFILER)
+    assert not list(tmp_path.glob("*.gz"))
+
+
+# --- the one file -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def one_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("one-file") / "kubectl-genai"
+    build = [sys.executable, str(ROOT / "plugins" / "build.py"), "--output", str(target)]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def test_the_one_file_needs_no_installed_package(world: World, one_file: Path, model: str) -> None:
+    """-S: nothing of the environment's packages can be imported."""
+    alone = replace(world.genai, program=(sys.executable, "-I", "-S", str(one_file)))
+    assert "profile" in subprocess.run([*alone.program, "--help"], capture_output=True, text=True, check=True).stdout
+    assert alone.run("why", model, "-o", "json").json()["model"] == model
+    assert alone.run("profile", "list", "-o", "yaml").code == 0
+    halting = alone.start("halt", model)
+    world.wait_annotation(model, "terminate-session", "1")
+    world.acknowledge(model, "second")
+    assert end(halting).code == 0
+    assert alone.run("halt", "none").code == 3
+
+
+def test_the_one_file_has_no_native_code(one_file: Path) -> None:
+    with zipfile.ZipFile(one_file) as archive:
+        names = archive.namelist()
+    assert not [name for name in names if name.endswith((".so", ".pyd")) or name.startswith("pydantic")]
+    assert {"genai_kubectl/app.py", "genai_traces/page.css"} <= set(names)
+
+
+def test_kubectl_finds_it_on_the_path(world: World, one_file: Path) -> None:
+    path = f"{one_file.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "KUBECONFIG": str(world.plane.kubeconfig)}
+    command = [str(world.plane.binary), "kubectl", "genai", "profile", "list", "-n", NAMESPACE, "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "items" in json.loads(done.stdout)

@@ -1,0 +1,64 @@
+"""`kubectl genai` as a program, the way people run it: arguments in, exit code, stdout and stderr out."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROGRAM = (sys.executable, "-m", "genai_kubectl")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What came of a run."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """Stdout, which must be one JSON value and nothing else."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class KubectlGenai:
+    """The program with the rights of one kubeconfig."""
+
+    kubeconfig: Path
+    namespace: str
+    program: Sequence[str] = PROGRAM
+
+    def start(self, *arguments: str, folder: Path | None = None, **variables: str) -> subprocess.Popen[str]:
+        """A run that goes on; see `end`."""
+        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), **variables}
+        return subprocess.Popen(
+            [*self.program, *arguments, "-n", self.namespace],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env=environment,
+        )
+
+    def run(self, *arguments: str, folder: Path | None = None, seconds: float = 120, **variables: str) -> Ended:
+        """A run to its end."""
+        return end(self.start(*arguments, folder=folder, **variables), seconds)
+
+
+def end(process: subprocess.Popen[str], seconds: float = 60) -> Ended:
+    """Waits for a run that was started; no run may show a traceback."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"it did not end in {seconds:g} s; it said {out!r} and {err!r}") from None
+    assert "Traceback" not in err, err
+    return Ended(process.returncode, out, err)
