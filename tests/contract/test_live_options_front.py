@@ -17,11 +17,13 @@ from genai_operator.services.live_options import LiveOptions
 from genai_operator.settings import OperatorSettings
 from genai_operator.status.observed import ObservedPod, PodAnswer, PodOptionsState
 from genai_protocol.v1 import control_pb2, inference_pb2
+from genai_runtime.errors import EngineFailure
+from genai_runtime.front.ports import WantedWindow
 from genai_runtime.generation import FinishReason
 from support.control_ca import make_ca
 from support.models import make_model
 from support.ports import free_port
-from support.runtime import Front, collect, holds, running_front
+from support.runtime import Front, ScriptedEngine, collect, holds, running_front
 
 KEY = "team/hello"
 NAME = control_server_name("hello", "team")
@@ -72,13 +74,13 @@ class Driven:
 
 
 @asynccontextmanager
-async def driven(tmp_path: Path) -> AsyncIterator[Driven]:
+async def driven(tmp_path: Path, **front_changes: Any) -> AsyncIterator[Driven]:
     authority, folder, port = ControlAuthority(*make_ca()), tmp_path / "tls", free_port()
     made = authority.server_certificate("hello", "team", "uid")
     folder.mkdir()
     for name, content in (("tls.crt", made.certificate), ("tls.key", made.key), ("ca.crt", made.authority)):
         (folder / name).write_bytes(content)
-    async with running_front(tmp_path, control_port=port, control_tls_dir=folder) as front:
+    async with running_front(tmp_path, control_port=port, control_tls_dir=folder, **front_changes) as front:
         runtime, woken = OnPort(authority, port), list[float]()
         settings = OperatorSettings(review_seconds=0.1, push_deadline_seconds=20)
         live = LiveOptions(runtime, settings, wake=lambda _, seconds: woken.append(seconds))
@@ -116,6 +118,25 @@ async def test_what_is_set_inside_the_pod_is_seen_and_can_be_undone(tmp_path: Pa
         assert world.woken[-1] == 0.0
         await world.push(desired)
         assert (await world.has()).options == options_message(desired.options)
+
+
+async def test_a_window_that_could_not_open_after_the_start_is_asked_for_again(tmp_path: Path) -> None:
+    desired, engine = desired_options(make_model({"enable-profiling": "slow"})), ScriptedEngine()
+    engine.loadable.clear()
+    async with driven(tmp_path, engine=engine, wait=False) as world:
+        profiles = world.front.profiles
+        open_window = profiles.open
+
+        async def full(wanted: WantedWindow) -> None:
+            raise EngineFailure("no space left on device")
+
+        profiles.open = full  # type: ignore[method-assign]
+        assert (await world.push(desired)).state is PodOptionsState.APPLIED  # it loads: taken, and not yet done
+        engine.loadable.set()
+        await holds(lambda: world.answer.revision == "")
+        profiles.open = open_window  # type: ignore[method-assign]
+        assert (await world.push(desired)).state is PodOptionsState.APPLIED
+        assert [each.label for each in profiles.list()] == ["slow"]
 
 
 async def test_a_drain_is_followed_to_its_last_request(tmp_path: Path) -> None:
