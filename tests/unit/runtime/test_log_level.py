@@ -38,6 +38,32 @@ def test_a_client_changes_it_while_there_is_no_option_and_null_resets() -> None:
     assert told == ["debug", "info"]
 
 
+def test_a_reset_goes_back_to_the_level_of_the_start() -> None:
+    logging.getLogger().setLevel(logging.ERROR)
+    settings = LogSettings(LogLevel(lambda level: None))
+    settings.update({"log_verbose_level": 1})
+    settings.update({"log_verbose_level": None})
+    assert logging.getLogger().level == logging.ERROR
+    settings.update({"log_info": True, "log_warning": True})
+    assert logging.getLogger().level == logging.INFO
+    settings.update({"log_info": None})
+    assert logging.getLogger().level == logging.WARNING
+    settings.update({"log_warning": None})
+    assert logging.getLogger().level == logging.ERROR
+
+
+def test_what_requests_had_set_is_gone_when_the_option_changes() -> None:
+    level = LogLevel(lambda level: None)
+    settings = LogSettings(level)
+    settings.update({"log_info": False})
+    level.set_option("debug")
+    level.set_option("")
+    assert settings.show()["log_info"] is True
+    settings.update({"log_verbose_level": 1})
+    settings.update({"log_verbose_level": None})
+    assert settings.show()["log_info"] is True
+
+
 def test_the_operators_option_is_seen_by_clients_and_not_overruled() -> None:
     told: list[str] = []
     level = LogLevel(told.append)

@@ -5,6 +5,7 @@ Triton switches each level by itself; here levels are ordered, so what is switch
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
 from genai_runtime.errors import InvalidRequest
 from genai_runtime.front.logs import LogLevel
@@ -21,6 +22,7 @@ class LogSettings:
 
     def __init__(self, level: LogLevel) -> None:
         self._level = level
+        self._set: dict[str, bool | int] = {}  # by requests; what is not here follows the level's base
 
     def show(self) -> dict[str, Value]:
         """All settings."""
@@ -28,11 +30,13 @@ class LogSettings:
 
     def update(self, settings: Mapping[str, Value | None]) -> None:
         """None goes back to the default. Raises `InvalidRequest` that names the setting; nothing is changed then."""
-        wanted = _settings_of(self._level.level)
         defaults = _settings_of(self._level.base)
+        wanted = self._still_set(defaults)
         for name, value in settings.items():
-            if name in wanted:
-                wanted[name] = defaults[name] if value is None else _checked(name, value)
+            if name in defaults:
+                wanted.pop(name, None)
+                if value is not None:
+                    wanted[name] = _checked(name, value)
             elif name == "log_format":
                 if value not in (None, _FORMAT):
                     raise _wrong(name, f"is {value!r:.40}; lines are JSON with times as {_FORMAT}")
@@ -40,8 +44,16 @@ class LogSettings:
                 if value:
                     raise _wrong(name, "cannot be set by a request; the log is the process's standard error")
             else:
-                raise _wrong(name[:100], f"is not known here; known are {', '.join([*wanted, 'log_format'])}")
-        self._level.set_requested(_level_of(wanted))
+                raise _wrong(name[:100], f"is not known here; known are {', '.join([*defaults, 'log_format'])}")
+        self._level.set_requested(_level_of({**defaults, **wanted}))
+        self._set = wanted
+
+    def _still_set(self, defaults: Mapping[str, bool | int]) -> dict[str, bool | int]:
+        """Nothing, if the level is another one by now: the runtime option has changed, and its level holds."""
+        with suppress(InvalidRequest):
+            if _level_of({**defaults, **self._set}) == self._level.level:
+                return dict(self._set)
+        return {}
 
 
 def _settings_of(level: int) -> dict[str, bool | int]:
