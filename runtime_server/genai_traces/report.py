@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from genai_traces import sections, tables
+from genai_traces import pods, sections, tables
 from genai_traces.summary import TraceSummary, summarise
 from genai_traces.wording import clock, escape, plural
 
@@ -69,7 +69,7 @@ def render(summary: TraceSummary, title: str = "", notes: Sequence[str] = ()) ->
         sections.run_times(summary),
         sections.prefill_and_decode(summary) if summary.runs else "",
         sections.provider_shares(summary, providers),
-        tables.pods_table(summary, providers),
+        pods.pods_table(summary, providers),
         sections.own_spans(summary),
         tables.runs_table(summary) if summary.runs else "",
     )

@@ -12,6 +12,7 @@ from genai_traces.wording import breakable, count, duration, escape, percent, pl
 
 TOP_OPERATORS = 12
 _COLOURS = 6
+_TEXT = frozenset({"Pod", "Kind", "Requests", "Costliest operator"})
 _KINDS = (("", "All runs"), (PREFILL, "Prefill"), (DECODE, "Decode"))
 
 
@@ -31,6 +32,14 @@ class Providers:
 def section(title: str, about: str, content: str) -> str:
     """A titled part of the page; all HTML."""
     return f"<section><h2>{title}</h2><p class='about'>{about}</p>{content}</section>"
+
+
+def heads(*names: str, sorts: bool = False) -> str:
+    """A table's headings; those of columns of text stand on the left."""
+    shown = (f'<button type="button">{name}</button>' if sorts else name for name in names)
+    places = (' class="text"' if name in _TEXT else "" for name in names)
+    cells = (f"<th{place}>{content}</th>" for place, content in zip(places, shown, strict=True))
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def top_operators(summary: TraceSummary, providers: Providers) -> str:

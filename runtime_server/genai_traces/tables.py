@@ -1,16 +1,15 @@
-"""The report's facts, findings and tables: pods side by side, and the runs one by one."""
+"""The report's facts, findings, and the runs one by one."""
 
 from collections.abc import Sequence
 
+from genai_traces.pods import pod_finding
 from genai_traces.quantiles import quantile
 from genai_traces.runs import DECODE, PREFILL, RunSpan, of_kind
-from genai_traces.sections import Providers, section
+from genai_traces.sections import heads, section
 from genai_traces.summary import TraceSummary
 from genai_traces.wording import count, duration, escape, percent, plural, provider_name, short_names
 
 MOST_RUNS = 300
-_WORTH_TELLING = 0.05
-_TEXT = frozenset({"Pod", "Kind", "Requests", "Costliest operator"})
 
 
 def facts(summary: TraceSummary) -> str:
@@ -39,24 +38,8 @@ def notes(summary: TraceSummary, more: Sequence[str]) -> str:
 
 def findings(summary: TraceSummary) -> str:
     """The few sentences that the charts come to."""
-    told = [*_top_finding(summary), *_decode_finding(summary), *_pod_finding(summary)]
+    told = [*_top_finding(summary), *_decode_finding(summary), *pod_finding(summary)]
     return '<ul class="findings">' + "".join(f"<li>{each}</li>" for each in told) + "</ul>" if told else ""
-
-
-def pods_table(summary: TraceSummary, providers: Providers) -> str:
-    """One row a pod; nothing for a single one."""
-    if len(summary.pods) < 2:
-        return ""
-    names = short_names(summary.pods)
-    medians = {pod: _median(summary, pod, DECODE) for pod in summary.pods}
-    longest = max(medians.values()) or 1.0
-    head = _heads("Pod", "Runs", "Decode, median", "Decode, p99", "Prefill a token", "Costliest operator")
-    rows = "".join(_pod_row(summary, pod, names[pod], medians[pod] / longest, providers) for pod in summary.pods)
-    about = (
-        "The same model on each pod. Runs differ with their prompts and batches; compare operators with that in mind."
-    )
-    table = f'<div class="wide"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
-    return section("Pod by pod", about, table)
 
 
 def runs_table(summary: TraceSummary) -> str:
@@ -69,18 +52,10 @@ def runs_table(summary: TraceSummary) -> str:
         about = f"The {MOST_RUNS} longest of {count(len(summary.runs))} runs; the trace has all of them."
     names = short_names(summary.pods)
     pod = ["Pod"] * several
-    head = _heads("Start", *pod, "Run", "Kind", "Requests", "Tokens", "Duration", "Outside operators", sorts=True)
+    head = heads("Start", *pod, "Run", "Kind", "Requests", "Tokens", "Duration", "Outside operators", sorts=True)
     rows = "".join(_run_row(run, names, several, summary.start) for run in sorted(runs, key=lambda run: run.start))
     table = f'<table class="sortable"><thead>{head}</thead><tbody>{rows}</tbody></table>'
     return section("Runs", about, f'<div class="wide tall">{table}</div>')
-
-
-def _heads(*names: str, sorts: bool = False) -> str:
-    """A table's headings; those of columns of text stand on the left."""
-    shown = (f'<button type="button">{name}</button>' if sorts else name for name in names)
-    places = (' class="text"' if name in _TEXT else "" for name in names)
-    cells = (f"<th{place}>{content}</th>" for place, content in zip(places, shown, strict=True))
-    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _card(name: str, value: str, detail: str) -> str:
@@ -113,54 +88,6 @@ def _decode_finding(summary: TraceSummary) -> list[str]:
     return [
         f"A decode run takes <b>{duration(median)}</b> in the median and {duration(slowest)} at the 99th percentile."
     ]
-
-
-def _pod_finding(summary: TraceSummary) -> list[str]:
-    """The operator in which a pod differs most from the median pod, by time a decode run."""
-    found: list[tuple[float, str, str, float]] = []
-    times = {
-        pod: {(o.op_type, o.provider): o.microseconds_per_run for o in summary.operators(DECODE, pod)}
-        for pod in summary.pods
-    }
-    for key in {key for each in times.values() for key in each}:
-        usual = quantile([each.get(key, 0.0) for each in times.values()], 0.5)
-        for pod, each in times.items():
-            more = each.get(key, 0.0) - usual
-            if usual and more / usual > _WORTH_TELLING:
-                found.append((more, pod, key[0], more / usual))
-    if len(summary.pods) < 3 or not found:
-        return []
-    more, pod, op_type, share = max(found)
-    median = _median(summary, pod, DECODE) or 1.0
-    if more / median < _WORTH_TELLING / 2:
-        return []
-    return [
-        f"<b>{escape(short_names(summary.pods)[pod])}</b> spends {duration(more)} more in {escape(op_type)} "
-        f"a decode run than the median pod (<b>+{percent(share)}</b>)."
-    ]
-
-
-def _median(summary: TraceSummary, pod: str, kind: str) -> float:
-    return quantile([run.duration for run in of_kind(summary.runs, kind) if run.pod == pod], 0.5)
-
-
-def _pod_row(summary: TraceSummary, pod: str, short: str, share: float, providers: Providers) -> str:
-    mine = [run for run in summary.runs if run.pod == pod]
-    decodes, prefills = of_kind(mine, DECODE), of_kind(mine, PREFILL)
-    prompt = sum(run.tokens for run in prefills)
-    top = next(iter(summary.operators(None, pod)), None)
-    costliest = "–"
-    if top:
-        swatch = f'<i class="swatch {providers.colours[top.provider]}"></i>'
-        costliest = f"{swatch}{escape(top.op_type)} {percent(top.share)}"
-    return (
-        f'<tr><th scope="row" title="{escape(pod)}">{escape(short)}</th><td>{count(len(mine))}</td>'
-        f'<td class="bar"><span class="decode" style="--share:{share:.3f}"></span>'
-        f"{duration(_median(summary, pod, DECODE)) if decodes else '–'}</td>"
-        f"<td>{duration(quantile([run.duration for run in decodes], 0.99)) if decodes else '–'}</td>"
-        f"<td>{duration(sum(run.duration for run in prefills) / prompt) if prompt else '–'}</td>"
-        f'<td class="text">{costliest}</td></tr>'
-    )
 
 
 def _run_row(run: RunSpan, names: dict[str, str], several: bool, begin: float) -> str:

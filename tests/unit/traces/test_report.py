@@ -94,6 +94,7 @@ def test_it_says_what_the_trace_says(tmp_path: Path) -> None:
         "pod hello-9 is gone",
         "MatMulNBits on CUDA takes",
         "tw6vd spends",
+        "Operators, time a decode run",
         "Prefill against decode",
         "Share by provider",
         "Pod by pod",
@@ -101,7 +102,8 @@ def test_it_says_what_the_trace_says(tmp_path: Path) -> None:
         "All runs of the window.",
     ):
         assert expected in words, expected
-    assert page.tags.count("tr") == 3 + 4 + 5 + 193
+    assert re.search(r"GroupQueryAttention CUDA[\d.]+ µs[\d.]+ µs\+1\d\d % [\d.]+ µs", words)
+    assert page.tags.count("tr") == 3 + 4 + 7 + 5 + 193
     assert [each for each in page.tags if each == "svg"] == ["svg"] * 2
 
 
@@ -161,6 +163,7 @@ def test_of_many_runs_the_longest_are_listed_and_it_says_so(tmp_path: Path) -> N
     write_report(tmp_path / "t", tmp_path / "r.html")
     page = Page(tmp_path / "r.html")
     assert f"The {MOST_RUNS} longest of 404 runs; the trace has all of them." in page.words
+    assert re.search(r"GroupQueryAttention CUDA[\d.]+ µs[\d.]+ µs\+1\d\d % [\d.]+ µs", words)
     assert page.tags.count("tr") == 3 + 5 + MOST_RUNS + 1
     assert "Pod by pod" not in page.words
 
