@@ -71,8 +71,10 @@ class PodLink:
             return
         kept = replace(answer, served=before.served, recording=answer.recording or before.recording)
         if (before.revision, before.state) == (answer.revision, answer.state):
-            # The first words of a failure stay: the next attempt's may differ in wording, and that is no change.
-            kept = replace(kept, message=before.message, at=before.at)
+            kept = replace(kept, at=before.at)
+            if answer.state is PodOptionsState.UNREACHABLE:
+                # The first words of a failure stay: the next attempt's may differ in wording, and that is no change.
+                kept = replace(kept, message=before.message)
         self.answer = kept
 
     def end(self) -> None:
