@@ -34,7 +34,7 @@ class Windows:
         kv_tokens: Callable[[], int] = lambda: -1,
         find: Callable[[str], GenerationRequest | None] = lambda _: None,
     ) -> None:
-        """Windows' folders are made in `folder`. `kv_tokens` is asked at every captured run.
+        """Windows' folders are made in `folder`. `kv_tokens` is asked at every step.
 
         `find` knows the requests that the engine holds, by id, for windows that choose among them.
         """
@@ -72,7 +72,7 @@ class Windows:
 
         Any count of `prefills` that grows will do. `busy`: the next step follows at once.
         """
-        self._speed.step(time.monotonic(), tokens, prefills, busy=busy)
+        self._speed.step(time.monotonic(), tokens, prefills, self._kv_tokens(), busy=busy)
 
     def run(
         self,

@@ -11,22 +11,23 @@ class Steps:
     def __init__(self) -> None:
         self.meter = SpeedMeter()
         self.now = 100.0
-        self.tokens = self.prefills = 0
+        self.tokens = self.prefills = self.positions = 0
 
-    def decode(self, count: int, seconds: float, made: int = 1) -> None:
+    def decode(self, count: int, seconds: float, made: int = 1, each_position: float = 0.0) -> None:
         for _ in range(count):
-            self.now += seconds
+            self.positions += made
+            self.now += seconds + each_position * self.positions
             self.tokens += made
-            self.meter.step(self.now, self.tokens, self.prefills, busy=True)
+            self.meter.step(self.now, self.tokens, self.prefills, self.positions, busy=True)
 
     def prefill(self, seconds: float) -> None:
         self.now += seconds
         self.prefills += 1
         self.tokens += 1
-        self.meter.step(self.now, self.tokens, self.prefills, busy=True)
+        self.meter.step(self.now, self.tokens, self.prefills, self.positions, busy=True)
 
     def idle(self, seconds: float) -> None:
-        self.meter.step(self.now, self.tokens, self.prefills, busy=False)
+        self.meter.step(self.now, self.tokens, self.prefills, self.positions, busy=False)
         self.now += seconds
 
 
@@ -54,9 +55,34 @@ def test_other_batches_idle_times_and_prompts_count_for_nothing(steps: Steps) ->
     assert steps.meter.end() == pytest.approx(0, abs=1e-6)
 
 
+def test_contexts_that_grow_are_no_cost_of_the_window(steps: Steps) -> None:
+    steps.decode(101, 0.001, each_position=1e-5)
+    steps.meter.begin()
+    steps.decode(500, 0.001, each_position=1e-5)
+    assert steps.meter.end() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_cost_is_seen_beside_growing_contexts(steps: Steps) -> None:
+    steps.decode(101, 0.001, each_position=1e-5)
+    steps.meter.begin()
+    before = steps.now
+    steps.decode(500, 0.002, each_position=1e-5)
+    assert steps.meter.end() == pytest.approx(100 * 500 * 0.001 / (steps.now - before), rel=1e-6)
+
+
+def test_times_that_fall_with_the_context_are_taken_as_constant(steps: Steps) -> None:
+    steps.decode(101, 0.01, each_position=-5e-5)
+    mean = (steps.now - 100.0) / 101
+    steps.meter.begin()
+    steps.decode(1000, mean)
+    found = steps.meter.end()
+    assert found is not None
+    assert abs(found) < 1
+
+
 @pytest.mark.parametrize(("before", "inside"), [(LEAST_TOKENS - 1, 500), (500, LEAST_TOKENS - 1), (0, 500), (500, 0)])
 def test_too_few_tokens_on_either_side_say_nothing(steps: Steps, before: int, inside: int) -> None:
-    steps.meter.step(steps.now, 0, 0, busy=True)
+    steps.meter.step(steps.now, 0, 0, 0, busy=True)
     steps.decode(before, 0.01)
     steps.meter.begin()
     steps.decode(inside, 0.01)
