@@ -32,7 +32,7 @@ class Profiles:
         assert found is not None, f"GenAIProfile {name} is gone"
         return dict(found.get("status", {}))
 
-    def wait(self, name: str, phase: str) -> Object:
+    def wait(self, name: str, phase: str, seconds: float = SECONDS) -> Object:
         """Waits for a phase; returns the status."""
 
         def there() -> Object | None:
@@ -40,7 +40,7 @@ class Profiles:
             return status if status.get("phase") == phase else None
 
         try:
-            return wait_until(f"{name} {phase}", there, SECONDS)
+            return wait_until(f"{name} {phase}", there, seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}; status is {self.status(name)}") from None
 

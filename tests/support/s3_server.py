@@ -43,27 +43,38 @@ class S3Server:
 
 
 @contextlib.contextmanager
-def s3_server(*, free_calls: int | None = None) -> Iterator[S3Server]:
+def s3_server(*, host: str = "127.0.0.1", free_calls: int | None = None) -> Iterator[S3Server]:
     """Without `free_calls` everybody may everything; with it, after so many calls only known credentials may."""
     port = free_port()
     environment = dict(os.environ)
     if free_calls is not None:
         environment["INITIAL_NO_AUTH_ACTION_COUNT"] = str(free_calls)
-    command = [sys.executable, "-W", "ignore", "-c", "from moto.server import main; main()", "-p", str(port)]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        "from moto.server import main; main()",
+        "-H",
+        host,
+        "-p",
+        str(port),
+    ]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait(process, port)
-        yield S3Server(f"http://127.0.0.1:{port}")
+        url = f"http://{host}:{port}"
+        _wait(process, url)
+        yield S3Server(url)
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _wait(process: "subprocess.Popen[bytes]", port: int) -> None:
+def _wait(process: "subprocess.Popen[bytes]", url: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         assert process.poll() is None, "moto's server ended"
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=5):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/moto-api/", timeout=5):
             return
         time.sleep(0.1)
     raise TimeoutError("moto's server does not answer")

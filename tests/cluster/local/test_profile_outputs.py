@@ -1,4 +1,7 @@
-"""A profile's trace in a claim: the collector's Job on a real node, with a folder of this machine as the volume."""
+"""A profile's trace in a claim and in a bucket: the collector's Job on a real node.
+
+The volume is a folder of this machine, the S3 server a process of it.
+"""
 
 import gzip
 import json
@@ -12,6 +15,7 @@ from support.client_pod import ClientPod
 from support.live_cluster import LiveCluster, Object, wait_until
 from support.model_resource import ModelAccess, genai_model
 from support.profile_resource import Profiles
+from support.s3_server import s3_server
 
 SMALL = {"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
 
@@ -90,3 +94,37 @@ def test_a_claim_that_does_not_exist_is_told_and_the_traces_stay_in_the_pods(pro
 
     wait_until("the condition names the claim", told, 60)
     assert profiles.status("lost")["artifact"]["location"].startswith("pod://")
+
+
+def node_address(cluster: LiveCluster) -> str:
+    """Of this machine, as pods see it."""
+    (node,) = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
+    return str(next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"))
+
+
+def test_one_trace_lies_in_the_bucket_and_a_bucket_that_is_none_is_told(profiles: Profiles) -> None:
+    model = profiles.model
+    keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "words"}
+    secret = {"metadata": {"name": "keys", "namespace": model.namespace}, "stringData": keys}
+    model.cluster.create({"apiVersion": "v1", "kind": "Secret", **secret})
+    with s3_server(host=node_address(model.cluster)) as server:
+        server.make_bucket("traces")
+        for name, bucket in (("stored", "traces"), ("refused", "nowhere")):
+            place = {"uri": f"s3://{bucket}/monday/{name}", "endpoint": server.url, "secretName": "keys"}
+            profiles.make(name, output={"type": "S3", "s3": place}, limits={"maxRuns": 8, "maxSeconds": 120})
+            profiles.wait_open(name)
+            profiles.use()
+        status = profiles.wait("stored", "Complete")
+        content, kind = server.get("traces", "monday/stored/trace.json.gz")
+        assert kind == "application/gzip"
+        assert status["artifact"] == {
+            "type": "S3",
+            "location": "s3://traces/monday/stored/trace.json.gz",
+            "bytes": len(content),
+        }
+        assert b"<html" in server.get("traces", "monday/stored/report.html")[0]
+        status = profiles.wait("refused", "Failed", 150)  # after the Job's retries
+    failed = next(each for each in status["conditions"] if each["type"] == "Failed")
+    assert failed["reason"] == "CollectorFailed"
+    assert "there is no such bucket" in failed["message"]
+    assert status["artifact"]["location"].startswith("pod://")
