@@ -38,7 +38,8 @@ class Access:
             if self.certificate is not None:
                 context.load_cert_chain(self.certificate, self.key)
         except (OSError, ssl.SSLError) as error:
-            raise CommandFailed(f"cannot use the certificate files: {error}") from None
+            files = ", ".join(str(each) for each in (self.authority, self.certificate, self.key) if each)
+            raise CommandFailed(f"cannot use the certificate files {files}: {error}") from None
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

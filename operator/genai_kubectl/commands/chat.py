@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -41,17 +42,23 @@ def chat(  # noqa: PLR0913 - a command's options
     (chosen, *_) = ready_names(session.kube.pods(name), name, pod)
     how = access(model, credentials)
     messages = [{"role": "system", "content": system}] if system else []
-    with PodHttp(session.kube, chosen, PORT_HTTP, how) as http:
-        limits: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature}
-        if message:
-            messages.append({"role": "user", "content": message})
-            _answer(http, request(name, messages, **limits), session.output, chosen)
-        else:
-            _converse(http, name, messages, limits, chosen)
+    limits: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature}
+
+    def ask() -> str:
+        # A connection of its own for each answer: the server closes one that waits for a person.
+        with PodHttp(session.kube, chosen, PORT_HTTP, how) as http:
+            return _answer(http, request(name, messages, **limits), session.output, chosen)
+
+    if message:
+        messages.append({"role": "user", "content": message})
+        ask()
+    else:
+        note(f"{name} on pod {chosen}; Ctrl-D ends")
+        _converse(ask, messages)
 
 
-def _converse(http: PodHttp, name: str, messages: list[dict[str, str]], limits: dict[str, Any], pod: str) -> None:
-    note(f"{name} on pod {pod}; Ctrl-D ends")
+def _converse(ask: Callable[[], str], messages: list[dict[str, str]]) -> None:
+    """Turn by turn, until the end of stdin."""
     while True:
         try:
             asked = input(_PROMPT)
@@ -61,8 +68,7 @@ def _converse(http: PodHttp, name: str, messages: list[dict[str, str]], limits: 
         if not asked.strip():
             continue
         messages.append({"role": "user", "content": asked})
-        said = _answer(http, request(name, messages, **limits), Format.TABLE, pod)
-        messages.append({"role": "assistant", "content": said})
+        messages.append({"role": "assistant", "content": ask()})
 
 
 def _answer(http: PodHttp, body: dict[str, Any], output: Format, pod: str) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from genai_kubectl.commands.profile_files import default_file, fetch_joined, is_file, stem, trace_of
 from genai_kubectl.commands.profile_window import ProfileName
-from genai_kubectl.decisions.profile_state import OPERATOR_HEADER, explanation, operator_rows, phase
+from genai_kubectl.decisions.profile_state import OPERATOR_HEADER, explanation, missing_pods, operator_rows, phase
 from genai_kubectl.decisions.quantities import size
 from genai_kubectl.decisions.regressions import HEADER, TOTAL, Difference, growth, regressions, row, totals
 from genai_kubectl.errors import CommandFailed, NotFound, WrongUsage
@@ -68,14 +68,16 @@ def open_report(
     if not directory.is_dir():
         raise NotFound(f"there is no folder {directory}")
     trace = Path(source) if is_file(source) else directory / default_file(source)
+    notes: list[str] = []
     if not is_file(source):
         profile = session.kube.get(PROFILES, source)
+        notes = missing_pods(profile)
         fetch_joined(session.kube, profile, trace, allow_missing=allow_missing)
     elif not trace.is_file():
         raise NotFound(f"there is no file {source}")
     page = directory / f"{stem(trace)}.html"
     try:
-        write_report(trace, page)
+        write_report(trace, page, stem(trace), notes)
     except (OSError, ValueError) as error:
         raise CommandFailed(f"cannot write a page about {trace}: {error}") from None
     if not structured({"report": str(page), "trace": str(trace)}, session.output):

@@ -81,6 +81,12 @@ def traces(profile: Object, *, allow_missing: bool) -> list[PodTrace]:
     return found
 
 
+def missing_pods(profile: Object) -> list[str]:
+    """Pods that were chosen and have no trace, each in a few words."""
+    missing = [pod for pod in pods(profile) if pod.get("state") != "Complete"]
+    return [f"no trace of pod {pod['name']}: {pod.get('reason') or pod.get('state')}" for pod in missing]
+
+
 def list_row(profile: Object, now: datetime, *, wide: bool) -> tuple[str, ...]:
     """One line of `profile list`."""
     status = profile.get("status", {})
