@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from genai_operator.errors import ClusterUnavailable, PodRejected, PodUnreachable
+from genai_operator.status import retries
 from support.model_world import KEY, World
 
 
@@ -64,7 +65,10 @@ async def test_options_go_out_before_anything_is_written_and_a_pod_that_hangs_de
     await world.live.close()
 
 
-async def test_a_pod_that_cannot_be_reached_is_reported_and_tried_again_later(world: World) -> None:
+async def test_a_pod_that_cannot_be_reached_is_reported_and_tried_again_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "FIRST_SECONDS", 30.0)  # longer than this test on a busy machine
     world.pods.failures["10.0.0.1"] = PodUnreachable("no route")
     world.put_model()
     world.put_pod("hello-1")
