@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genai_traces.quantiles import Point, every, medians, quantile, ticks
-from genai_traces.wording import count, digits, duration, plural
+from genai_traces.wording import count, duration, plural
 
 _WIDTH, _HEIGHT = 1000, 400  # of the drawing, in its own units
 _MOST_DOTS = 3000
@@ -114,9 +114,9 @@ def _bar(row: Bar) -> str:
 
 def _labels(axis: str, places: Sequence[float]) -> str:
     side = "bottom" if axis == "y" else "left"
+    decimals = next((each for each in range(9) if all(round(place, each) == place for place in places)), 9)
     spans = "".join(
-        f'<span style="{side}:{100 * place / places[-1]:.2f}%">{digits(place) if place % 1 else count(place)}</span>'
-        for place in places
+        f'<span style="{side}:{100 * place / places[-1]:.2f}%">{place:,.{decimals}f}</span>' for place in places
     )
     return f'<div class="{axis}-axis">{spans}</div>'
 

@@ -148,7 +148,7 @@ def run_times(summary: TraceSummary) -> str:
 def provider_shares(summary: TraceSummary, providers: Providers) -> str:
     """Where the operators ran, in one bar a kind of run."""
     rows = ""
-    for kind, name in _KINDS:
+    for kind, name in _KINDS if len(providers.colours) > 1 else _KINDS[:1]:
         operators = summary.operators(kind or None)
         shares = {
             provider: sum(each.share for each in operators if each.provider == provider)
