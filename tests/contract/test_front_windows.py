@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,16 @@ async def hello(tmp_path: Path) -> AsyncIterator[HelloServer]:
         yield server
 
 
-@pytest.fixture
-async def control(hello: HelloServer) -> AsyncIterator[Any]:
+@asynccontextmanager
+async def _socket(hello: HelloServer) -> AsyncIterator[Any]:
     async with grpc.aio.insecure_channel(f"unix:{hello.server.addresses['control_socket']}") as channel:
         yield control_pb2_grpc.ControlServiceStub(channel)
+
+
+@pytest.fixture
+async def control(hello: HelloServer) -> AsyncIterator[Any]:
+    async with _socket(hello) as stub:
+        yield stub
 
 
 def opening(window_id: str = "gap-1", **spec: Any) -> pb.OpenWindowRequest:
@@ -166,6 +173,19 @@ async def test_hostile_windows_are_refused_by_their_field(hello: HelloServer, co
 
 def files_in(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*"))
+
+
+@pytest.mark.model
+async def test_a_folder_that_cannot_be_written_fails_the_window_and_nothing_else(tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where the folder should be")
+    async with hello_server(tmp_path, profile_dir=blocked) as hello, _socket(hello) as control:
+        assert (await control.OpenWindow(opening())).state == pb.PROFILE_STATE_OPEN
+        failed = await ended(control)
+        assert (failed.state, failed.close_reason) == (pb.PROFILE_STATE_FAILED, "failed")
+        assert f"profiles cannot be kept in {blocked}" in failed.message
+        assert (await control.OpenWindow(opening())).id == failed.id
+        await generate(hello, "a")
 
 
 async def test_while_the_model_loads_the_caller_shall_ask_again(tmp_path: Path) -> None:
