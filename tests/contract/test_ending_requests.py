@@ -307,3 +307,21 @@ async def test_readiness_follows_the_last_word_of_a_drain(tmp_path: Path) -> Non
             await front.server._readiness.acquire()  # nothing is on its way that would change it
             front.server._readiness.release()
             assert await all_are(status)
+
+
+async def test_a_server_that_is_told_to_end_while_it_is_drained_ends_as_always(tmp_path: Path) -> None:
+    drain = control_pb2.RuntimeOptions(drain=control_pb2.DrainOption(deadline_seconds=3600))
+    message = inference_pb2.ChatMessage(role="user", content="hi")
+    async with running_front(tmp_path, drain_seconds=0.05) as front:
+        front.engine.hold = True
+        running = asyncio.create_task(collect(front.genai.Chat(inference_pb2.ChatRequest(messages=[message]))))
+        await front.submitted()
+        await set_options(front, "r", drain)
+        front.server.request_stop()
+        messages, error = await running
+        assert error is not None
+        assert (messages[-1].finish.reason, error.code()) == (
+            inference_pb2.FINISH_REASON_SHUTDOWN,
+            grpc.StatusCode.UNAVAILABLE,
+        )
+        await front.task
