@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from genai_runtime.engine.single_row import PREFILL_CHUNK, Row, fold_seed, searc
 from genai_runtime.errors import ModelUnusable
 from genai_runtime.generation import EngineEvent, FinishReason, Sampling, WindowProgress
 from genai_runtime.profiling.manifest import read_manifest
+from genai_runtime.profiling.selection import Selection
 from support.engines import HELLO_MODEL, end_of, hello_spec, prompt_of, request, run_engine, tokens_of
 
 pytestmark = pytest.mark.model
@@ -190,6 +192,26 @@ def test_a_window_keeps_one_file_for_every_run(engine: SingleEngine, tmp_path: P
     # GenAI chooses a token inside a decode's run; the first one after the prompt's last chunk.
     assert [(run.kind, set(run.requests)) for run in runs if run.sampled] == [("prefill", {"a"}), ("prefill", {"b"})]
     assert {run.kv_tokens for run in runs} == {-1}
+
+
+def test_a_window_keeps_the_chosen_runs_of_the_chosen_client(engine: SingleEngine, tmp_path: Path) -> None:
+    window_id = "w-20260101T000000Z-2"
+    selection = Selection(runs="prefill,0-1,4", clients=("alice",))
+    engine.open_window(Window(window_id, 10_000, 10**9, 600.0, selection))
+    engine.submit(replace(request("a", prompt_of(30), 8), client="alice", ignore_eos=True))
+    engine.submit(replace(request("b", prompt_of(30), 8), client="bob"))
+    run_engine(engine)
+    engine.close_window("disabled")
+    (closed,) = [event for event in engine.step() if isinstance(event, WindowProgress)]
+    runs = read_manifest(tmp_path / f"{window_id}.raw").runs
+    # The prompt's run makes token 0.
+    assert [(run.kind, run.requests) for run in runs] == [
+        ("prefill", {"a": 30}),
+        ("decode", {"a": 2}),
+        ("decode", {"a": 5}),
+    ]
+    assert closed.runs == 3
+    assert closed.skipped_runs > 5
 
 
 def test_pad_tokens_are_ordinary(engine: SingleEngine) -> None:
