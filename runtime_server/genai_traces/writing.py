@@ -9,6 +9,8 @@ from pathlib import Path
 
 from genai_traces.events import FOOTER, HEADER, METADATA, Event
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
 
 class EventWriter:
     """Made by `open_events`. `events` counts what was written without metadata."""
@@ -20,7 +22,7 @@ class EventWriter:
 
     def write(self, event: Event) -> None:
         """One line more."""
-        self._text.write(self._separator + json.dumps(event, separators=(",", ":"), allow_nan=False))
+        self._text.write(self._separator + _encode(event))
         self._separator = ",\n"
         self.events += event["ph"] != METADATA
 
