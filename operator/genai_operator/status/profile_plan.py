@@ -114,7 +114,7 @@ def failed(entry: ProfilePod, reason: ProfileReason, message: str) -> ProfilePod
 def _expired(profile: GenAIProfile, now: datetime) -> bool:
     """Whether it has waited for longer than it may; the time counts from when it was not suspended."""
     condition = previous_condition(profile.raw_status, ProfileCondition.SUSPENDED)
-    if condition.get("status") != "False":
+    if condition.get("status") != "False" or not condition.get("lastTransitionTime"):
         return False
     since = datetime.fromisoformat(str(condition["lastTransitionTime"]))
     return (now - since).total_seconds() > profile.spec.start_deadline_seconds
