@@ -92,10 +92,7 @@ class Chooser:
             return (self._seen - 1) % rule.every == 0
         if kind == "prefill":
             return rule.prefill and (self._all_requests or self._any(requests()))
-        if not rule.starts:
-            return False
-        made = (request_id for request_id, number in requests().items() if rule.makes(number - 1))
-        return self._any(made)
+        return bool(rule.starts) and self._makes_one(requests())
 
     def chooses(self, request_id: str, client: str) -> bool:
         """Whether a request of this id and client is chosen, whichever of its runs are."""
@@ -105,9 +102,16 @@ class Chooser:
             and hash_of(request_id) < self._threshold
         )
 
+    def _makes_one(self, requests: Mapping[str, int]) -> bool:
+        """Whether a chosen request gets a chosen token. Most runs are done with after one comparison a request."""
+        rule = self._rule
+        first, last = rule.starts[0] + 1, rule.ends[-1] + 1  # requests count their tokens from 1
+        for request_id, number in requests.items():
+            if first <= number <= last and rule.makes(number - 1) and (self._all_requests or self._chosen(request_id)):
+                return True
+        return False
+
     def _any(self, request_ids: Iterable[str]) -> bool:
-        if self._all_requests:
-            return any(True for _ in request_ids)
         return any(self._chosen(request_id) for request_id in request_ids)
 
     def _chosen(self, request_id: str) -> bool:
