@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,5 +111,18 @@ class PodHttp:
 def _forward(kube: Kube, pod: str, port: int) -> Any:
     from kubernetes.stream import portforward
 
+    if threading.excepthook is not _without_broken_forwards:
+        threading.excepthook = _without_broken_forwards
+
     with kube.opening, telling(f"forward port {port} of pod {pod}"):
         return portforward(kube.websockets.connect_get_namespaced_pod_portforward, pod, kube.namespace, ports=str(port))
+
+
+_THREAD = "Kubernetes port forward proxy"
+
+
+def _without_broken_forwards(failed: threading.ExceptHookArgs) -> None:
+    """The package's thread dies of a connection that ends early. Who reads from it tells the user, in one sentence."""
+    name = failed.thread.name if failed.thread else ""
+    if not (name.startswith(_THREAD) and isinstance(failed.exc_value, OSError)):
+        threading.__excepthook__(failed)

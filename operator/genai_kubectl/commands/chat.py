@@ -100,7 +100,6 @@ def _answer(http: PodHttp, body: dict[str, Any], output: Format, pod: str) -> st
 
 def _result(pieces: list[Piece], text: str, first: float | None, total: float, pod: str) -> dict[str, Any]:
     tokens = max((each.completion_tokens for each in pieces), default=0)
-    decoding = total - first if first is not None else 0.0
     return {
         "pod": pod,
         "text": text,
@@ -108,5 +107,5 @@ def _result(pieces: list[Piece], text: str, first: float | None, total: float, p
         "promptTokens": max((each.prompt_tokens for each in pieces), default=0),
         "completionTokens": tokens,
         "firstTokenMs": round(first * 1000, 1) if first is not None else None,
-        "tokensPerSecond": round((tokens - 1) / decoding, 1) if tokens > 1 and decoding > 0 else None,
+        "tokensPerSecond": round(tokens / total, 1),
     }
