@@ -42,6 +42,7 @@ class Windows:
         self._kv_tokens = kv_tokens
         self._find = find
         self._speed = SpeedMeter()
+        self._captured_one = False  # in this step
         self._open: OpenWindow | None = None
         self._events: list[WindowProgress] = []
         self._told = 0.0
@@ -72,7 +73,9 @@ class Windows:
 
         Any count of `prefills` that grows will do. `busy`: the next step follows at once.
         """
-        self._speed.step(time.monotonic(), tokens, prefills, self._kv_tokens(), busy=busy)
+        captured, self._captured_one = self._captured_one, False
+        now, positions = time.monotonic(), self._kv_tokens()
+        self._speed.step(now, tokens, prefills, positions, captured=captured, busy=busy)
 
     def run(
         self,
@@ -99,6 +102,7 @@ class Windows:
         profile: Callable[[str], None],
         cached: Callable[[], dict[str, int]],
     ) -> Iterator[None]:
+        self._captured_one = True
         prefix = window.before_run(kind, requests())
         interrupted = True
         try:
