@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
 from genai_operator.api.runtime_options import DesiredOptions, desired_options
 from genai_operator.clients.option_messages import options_message
@@ -104,6 +105,21 @@ async def test_every_option_arrives_and_goes_again(tmp_path: Path) -> None:
         state = await world.has()
         assert (state.revision, state.options) == (nothing.revision, control_pb2.RuntimeOptions())
         assert state.serving_state == inference_pb2.SERVING_STATE_SERVING
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.001, 0.01])
+async def test_the_last_of_quick_changes_holds(tmp_path: Path, pause: float) -> None:
+    on, off = (desired_options(make_model({"terminate-session": value})) for value in "10")
+    async with driven(tmp_path) as world:
+        for intents in ((on, off, on), (off, on, off)):
+            calls = []
+            for desired in intents:
+                calls += world.live.push(KEY, NAME, desired, [POD])
+                await asyncio.sleep(pause)
+            await asyncio.gather(*calls, return_exceptions=True)
+            state = await world.has()
+            assert (state.revision, state.options.terminate_session) == (desired.revision, desired is on)
+            assert (world.answer.revision, world.answer.state) == (desired.revision, PodOptionsState.APPLIED)
 
 
 async def test_what_is_set_inside_the_pod_is_seen_and_can_be_undone(tmp_path: Path) -> None:
