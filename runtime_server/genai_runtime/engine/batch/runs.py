@@ -32,6 +32,7 @@ class Runs:
         self._options: dict[tuple[Kind, str], ort.RunOptions] = {}
         self._current: ort.RunOptions | None = None
         self._kind: Kind = "prefill"
+        self._terminated = False
         self._shrink = False
         self.counts: dict[Kind, int] = {"prefill": 0, "decode": 0}
 
@@ -65,12 +66,15 @@ class Runs:
             self.counts[kind] += 1
         except ort.OrtError as error:
             if error.terminated:
+                self._terminated = True
                 raise Terminated from None
             raise
         finally:
             with self._lock:
                 self._current = None
-                options.clear()
+                if self._terminated:
+                    options.clear()
+                    self._terminated = False
         return result
 
     def sampling(self, choose: Callable[[], T]) -> T:
@@ -81,6 +85,7 @@ class Runs:
         """End the run in progress, if there is one (of that kind). Call it with the lock held."""
         if self._current is not None and kind in (None, self._kind):
             self._current.terminate()
+            self._terminated = True
 
     def shrink_arena(self, on: bool) -> None:
         """Whether prefills give the arena's unused memory back. Not during a run."""
