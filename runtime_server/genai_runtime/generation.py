@@ -116,7 +116,7 @@ class Finished:
 class WindowProgress:
     """What a profiling window has captured so far; the last one says `closed` and why.
 
-    `skipped_runs` were not chosen by its selection. `overhead_percent`: how much slower tokens came than just before it;
+    `skipped_runs` were not chosen by its selection. `overhead_percent`: how much slower tokens came inside it;
     None where too few came to say so.
 
     The raw files lie in the window's own folder; merging them into one trace is not the engine's work.
