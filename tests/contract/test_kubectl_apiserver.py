@@ -18,12 +18,11 @@ import pytest
 from genai_kubectl.decisions.rights import PROFILER, USER, VIEWER, roles
 from genai_operator.api import crd
 from support.control_plane import ControlPlane, control_plane
-from support.kubectl_genai import Ended, KubectlGenai, end
+from support.kubectl_genai import Ended, KubectlGenai, end, one_file
 from support.live_cluster import wait_until
 from support.release import CHART
 from support.tools import helm_program
 
-ROOT = Path(__file__).parents[2]
 NAMESPACE = "team-a"
 GROUP = "genai-operator.io"
 TIME = "2026-01-01T00:00:00Z"
@@ -406,17 +405,11 @@ def test_who_lacks_a_right_is_told_the_role(world: World, model: str, tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def one_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("one-file") / "kubectl-genai"
-    build = [sys.executable, str(ROOT / "plugins" / "build.py"), "--output", str(target)]
-    done = subprocess.run(build, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return target
+def alone(world: World, tmp_path_factory: pytest.TempPathFactory) -> KubectlGenai:
+    return replace(world.genai, program=one_file(tmp_path_factory.mktemp("one-file")))
 
 
-def test_the_one_file_needs_no_installed_package(world: World, one_file: Path, model: str) -> None:
-    """-S: nothing of the environment's packages can be imported."""
-    alone = replace(world.genai, program=(sys.executable, "-I", "-S", str(one_file)))
+def test_the_one_file_needs_no_installed_package(world: World, alone: KubectlGenai, model: str) -> None:
     assert "profile" in subprocess.run([*alone.program, "--help"], capture_output=True, text=True, check=True).stdout
     assert alone.run("why", model, "-o", "json").json()["model"] == model
     assert alone.run("profile", "list", "-o", "yaml").code == 0
@@ -427,15 +420,15 @@ def test_the_one_file_needs_no_installed_package(world: World, one_file: Path, m
     assert alone.run("halt", "none").code == 3
 
 
-def test_the_one_file_has_no_native_code(one_file: Path) -> None:
-    with zipfile.ZipFile(one_file) as archive:
+def test_the_one_file_has_no_native_code(alone: KubectlGenai) -> None:
+    with zipfile.ZipFile(alone.program[-1]) as archive:
         names = archive.namelist()
     assert not [name for name in names if name.endswith((".so", ".pyd")) or name.startswith("pydantic")]
     assert {"genai_kubectl/app.py", "genai_traces/page.css"} <= set(names)
 
 
-def test_kubectl_finds_it_on_the_path(world: World, one_file: Path) -> None:
-    path = f"{one_file.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+def test_kubectl_finds_it_on_the_path(world: World, alone: KubectlGenai) -> None:
+    path = f"{Path(alone.program[-1]).parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "KUBECONFIG": str(world.plane.kubeconfig)}
     command = [str(world.plane.binary), "kubectl", "genai", "profile", "list", "-n", NAMESPACE, "-o", "json"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -1,14 +1,22 @@
 """`kubectl genai` as a program, the way people run it: arguments in, exit code, stdout and stderr out."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import pytest
+
+from genai_kubectl.__main__ import main
+
+_BUILD = Path(__file__).parents[2] / "plugins" / "build.py"
 PROGRAM = (sys.executable, "-m", "genai_kubectl")
 
 
@@ -48,8 +56,35 @@ class KubectlGenai:
         )
 
     def run(self, *arguments: str, folder: Path | None = None, seconds: float = 120, **variables: str) -> Ended:
-        """A run to its end."""
+        """A run to its end; of the package, inside this process: a new one takes a second to import everything."""
+        if self.program is PROGRAM:
+            return self._inside(arguments, folder or Path.cwd(), variables)
         return end(self.start(*arguments, folder=folder, **variables), seconds)
+
+    def _inside(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Ended:
+        out, err = io.StringIO(), io.StringIO()
+        command = ["kubectl-genai", *arguments, "-n", self.namespace, "--kubeconfig", str(self.kubeconfig)]
+        with (
+            patch.object(sys, "argv", command),
+            patch.dict(os.environ, variables),
+            contextlib.chdir(folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+        code = ended.value.code
+        return Ended(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
+
+
+def one_file(folder: Path) -> tuple[str, ...]:
+    """Builds the program as one file; its command line, with which no installed package can be imported (-S)."""
+    target = folder / "kubectl-genai"
+    done = subprocess.run(
+        [sys.executable, str(_BUILD), "--output", str(target)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return (sys.executable, "-I", "-S", str(target))
 
 
 def end(process: subprocess.Popen[str], seconds: float = 60) -> Ended:

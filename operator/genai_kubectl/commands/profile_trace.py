@@ -26,6 +26,7 @@ _PERFETTO = "https://ui.perfetto.dev"
 _KINDS = ("prefill", "decode")
 _SHOWN_CHANGE = 5.0  # percent; what changes less is not coloured
 _SHOWN_ROWS = 20
+_SHOWN_REGRESSIONS = 3  # -o json has all
 Source = Annotated[str, typer.Argument(metavar="PROFILE|FILE", help="A GenAIProfile, or a trace that was fetched.")]
 Kind = Annotated[str, typer.Option("--kind", help="Only runs of this kind: prefill or decode.", show_default=False)]
 Missing = Annotated[bool, typer.Option("--allow-missing", help="Leave out pods whose trace is gone.")]
@@ -128,7 +129,8 @@ def diff(
     found = regressions(differences, fail_over) if fail_over is not None else []
     _print_differences(session, differences, found)
     if found:
-        raise CommandFailed(f"regression over {fail_over:g} %: {'; '.join(found)}")
+        more = f"; and {len(found) - _SHOWN_REGRESSIONS} more" if len(found) > _SHOWN_REGRESSIONS else ""
+        raise CommandFailed(f"regression over {fail_over:g} %: {'; '.join(found[:_SHOWN_REGRESSIONS])}{more}")
 
 
 def _operators(path: Path, kind: str | None) -> list[dict[str, object]]:
