@@ -75,7 +75,7 @@ async def refused(call: Any) -> grpc.aio.AioRpcError:
 
 @pytest.mark.model
 async def test_a_window_captures_the_chosen_runs_of_the_chosen_requests(hello: HelloServer, control: Any) -> None:
-    spec = {"label": "slow", "runs": "prefill,0-3,10", "request_ids": ["mine"]}
+    spec: dict[str, Any] = {"label": "slow", "runs": "prefill,0-3,10", "request_ids": ["mine"]}
     opened = await control.OpenWindow(opening(**spec))
     assert (opened.window_id, opened.label, opened.state) == ("gap-1", "slow", pb.PROFILE_STATE_OPEN)
     await asyncio.gather(generate(hello, "mine"), generate(hello, "other"))
