@@ -75,5 +75,7 @@ def pairs(values: Mapping[str, object]) -> None:
 
 def progress() -> Progress:
     """A progress bar on stderr; it shows nothing unless stderr is a terminal."""
-    parts = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+    # Names and messages are shown as they are: brackets in them are no markup.
+    name, said = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[said]}", markup=False)
+    parts = (name, BarColumn(), said, TimeElapsedColumn())
     return Progress(*parts, console=stderr(), transient=True, disable=not sys.stderr.isatty())
