@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from genai_runtime.collector.authorities import have_authorities
 from genai_runtime.collector.errors import CollectionFailed
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -36,6 +37,7 @@ class BucketOutput:
     def __init__(self, bucket: str, prefix: str, endpoint: str, region: str, environment: Mapping[str, str]) -> None:
         """Raises `CollectionFailed`."""
         try:
+            from obstore.exceptions import BaseError
             from obstore.store import S3Store
         except ImportError as error:
             raise CollectionFailed("writing to S3 needs obstore: install genai-operator[runtime,collector]") from error
@@ -53,13 +55,22 @@ class BucketOutput:
             credentials["session_token"] = token
         if endpoint:
             credentials["endpoint"] = endpoint
-        self._store = S3Store(
-            bucket,
-            region=region or "us-east-1",
-            client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "5s", "timeout": "120s"},
-            retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
-            **credentials,
-        )
+        have_authorities()
+        try:
+            self._store = S3Store(
+                bucket,
+                region=region or "us-east-1",
+                client_options={
+                    "allow_http": endpoint.startswith("http://"),
+                    "connect_timeout": "5s",
+                    "timeout": "120s",
+                },
+                retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
+                **credentials,
+            )
+        except BaseError as error:
+            said = str(error).partition("\n")[0]
+            raise CollectionFailed(f"s3://{bucket} cannot be used: {said}; check the endpoint") from None
 
     def write(self, source: Path, name: str, content_type: str) -> str:
         """See `Output`; an object is replaced whole."""
