@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from genai_operator.api.runtime_options import shown
 from support.client_pod import ClientPod
-from support.live_cluster import Object
+from support.live_cluster import Object, wait_until
 from support.model_resource import ModelAccess
 
 BAD_VALUES = {
@@ -19,13 +20,26 @@ BAD_VALUES = {
     "two": "2",
 }
 BOTH = ("terminate-session", "enable-profiling")
+OTHERS = ("log-level", "arena-shrinkage", "drain", "cancel")
+HOSTILE = (
+    "yes",
+    "../../etc/passwd",
+    "$(reboot)",
+    "🦙",
+    "a" * (100 * 1024),
+    "-30s",
+    "9" * 300,
+    "1\n",
+    "\t",
+    "client=../x",
+)
 
 
 @pytest.fixture(autouse=True)
 def clean(shared_model: ModelAccess) -> Iterator[None]:
     """Every test starts and ends with no option set and every pod told so."""
     yield
-    for key in BOTH:
+    for key in (*BOTH, *OTHERS):
         shared_model.annotate(key, None)
     patch = {"status": {"requestedRuntimeOptions": None}}
     shared_model.cluster.patch("GenAIModel", shared_model.name, shared_model.namespace, patch, "status")
@@ -61,6 +75,27 @@ def test_a_bad_value_is_rejected_and_touches_no_pod(
     assert client.ask(shared_model.address) == ("The capital of France is Paris.", "OK")
     shared_model.annotate(key, None)
     shared_model.wait_applied()
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_hostile_values_are_rejected_one_after_the_other(shared_model: ModelAccess, key: str) -> None:
+    before = incarnation(shared_model)
+    (pod,) = shared_model.pods()
+    has = json.loads(shared_model.ctl(pod["metadata"]["name"], "options", "--output", "json"))
+    for value in HOSTILE:
+        shared_model.annotate(key, value)
+        want = f'annotation genai-operator.io/{key}: "{shown(value)}" must be'
+        wait_until(want, lambda want=want: rejected(shared_model).startswith(want), 20)  # type: ignore[misc]
+    assert incarnation(shared_model) == before
+    assert json.loads(shared_model.ctl(pod["metadata"]["name"], "options", "--output", "json")) == has
+    shared_model.annotate(key, None)
+    shared_model.wait_applied()
+
+
+def rejected(model: ModelAccess) -> str:
+    """Why options are rejected; empty while they are not."""
+    found = model.condition("RuntimeOptionsApplied")
+    return str(found["message"]) if found.get("reason") == "Rejected" else ""
 
 
 def test_a_bad_value_does_not_undo_what_holds(shared_model: ModelAccess) -> None:

@@ -102,6 +102,13 @@ class ClientPod:
 
         wait_until("client pod running", running, 60)
 
+    @property
+    def ip(self) -> str:
+        """Its address: as which pods without API keys know it."""
+        pod = self._cluster.get("Pod", NAME, self._namespace)
+        assert pod is not None, "the client's pod is gone"
+        return str(pod["status"]["podIP"])
+
     def start(self, command: str, address: str, **options: object) -> RunningClient:
         """Starts a command of the gRPC program and returns at once."""
         return self._start(GRPC_PROGRAM, command, address, **options)
