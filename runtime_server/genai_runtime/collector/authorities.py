@@ -6,10 +6,16 @@ The S3 library reads the system's authorities when a client is made, also for pl
 import os
 import ssl
 from importlib.resources import files
+from pathlib import Path
 
 
 def have_authorities() -> None:
     """Names gRPC's list of public authorities to the process, unless the system or SSL_CERT_FILE has one."""
-    system = ssl.get_default_verify_paths()
-    if system.cafile is None and system.capath is None:
+    if not _system_has_some():
         os.environ["SSL_CERT_FILE"] = str(files("grpc").joinpath("_cython", "_credentials", "roots.pem"))
+
+
+def _system_has_some() -> bool:
+    """A file of authorities, or a folder that is not empty: a slim image has the folder alone."""
+    system = ssl.get_default_verify_paths()
+    return system.cafile is not None or (system.capath is not None and any(Path(system.capath).iterdir()))

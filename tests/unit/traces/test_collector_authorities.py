@@ -9,10 +9,11 @@ from genai_runtime.collector.authorities import have_authorities
 from genai_runtime.collector.bucket import BucketOutput
 
 
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+@pytest.fixture(params=["nothing", "empty"])
+def bare(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / request.param))
 
 
 def test_a_client_is_made_without_the_systems_authorities(bare: None) -> None:
