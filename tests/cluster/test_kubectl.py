@@ -184,7 +184,12 @@ def answers(genai: KubectlGenai, client: ClientPod, model: ModelAccess, profile:
 
     def is_open() -> bool:
         found = genai.run("profile", "list", "-o", "json").json()["items"]
-        pods = [pod for each in found if each["metadata"]["name"] == profile for pod in each["status"].get("pods", [])]
+        pods = [
+            pod
+            for each in found
+            if each["metadata"]["name"] == profile
+            for pod in each.get("status", {}).get("pods", [])
+        ]
         return bool(pods) and all(pod["state"] == "Open" for pod in pods)
 
     wait_until(f"the window of {profile} is open", is_open, 60)

@@ -35,7 +35,7 @@ class World:
 
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
-        self.genai = KubectlGenai(plane.kubeconfig, NAMESPACE)
+        self.genai = KubectlGenai(plane.kubeconfig, NAMESPACE, inside=True)
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         return self.plane.kubectl("-n", NAMESPACE, *arguments, stdin=stdin)
@@ -406,7 +406,7 @@ def test_who_lacks_a_right_is_told_the_role(world: World, model: str, tmp_path: 
 
 @pytest.fixture(scope="module")
 def alone(world: World, tmp_path_factory: pytest.TempPathFactory) -> KubectlGenai:
-    return replace(world.genai, program=one_file(tmp_path_factory.mktemp("one-file")))
+    return KubectlGenai(world.plane.kubeconfig, NAMESPACE, one_file(tmp_path_factory.mktemp("one-file")))
 
 
 def test_the_one_file_needs_no_installed_package(world: World, alone: KubectlGenai, model: str) -> None:

@@ -41,6 +41,7 @@ class KubectlGenai:
     kubeconfig: Path
     namespace: str
     program: Sequence[str] = PROGRAM
+    inside: bool = False  # `run` inside this process: a new one takes a second to import everything
 
     def start(self, *arguments: str, folder: Path | None = None, **variables: str) -> subprocess.Popen[str]:
         """A run that goes on; see `end`."""
@@ -56,8 +57,8 @@ class KubectlGenai:
         )
 
     def run(self, *arguments: str, folder: Path | None = None, seconds: float = 120, **variables: str) -> Ended:
-        """A run to its end; of the package, inside this process: a new one takes a second to import everything."""
-        if self.program is PROGRAM:
+        """A run to its end."""
+        if self.inside:
             return self._inside(arguments, folder or Path.cwd(), variables)
         return end(self.start(*arguments, folder=folder, **variables), seconds)
 

@@ -3,6 +3,7 @@
 What is asked, and what an answer means, is `decisions.chat_stream`'s.
 """
 
+import contextlib
 import http.client
 import json
 import socket
@@ -17,6 +18,8 @@ from genai_kubectl.clients.kube import Kube, telling
 from genai_kubectl.errors import CommandFailed
 
 _SILENCE_SECONDS = 300.0
+_END_SECONDS = 2.0
+_PIECE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class PodHttp:
                 context.wrap_socket(connected, server_hostname=access.server_name) if context else connected
             )
         except (OSError, ssl.SSLError) as error:
-            connected.close()
+            _end(connected)
             raise CommandFailed(f"no TLS with pod {pod}: {error}; name its authority by --ca") from None
 
     def __enter__(self) -> Self:
@@ -76,6 +79,9 @@ class PodHttp:
 
     def close(self) -> None:
         """Ends the connection, and with it what runs for it in the pod."""
+        connected = self._http.sock
+        if connected is not None:
+            _end(connected)
         self._http.close()
 
     def post_events(self, path: str, body: Mapping[str, Any]) -> Iterator[str]:
@@ -106,6 +112,16 @@ class PodHttp:
             said = body.decode(errors="replace")[:300].strip()
         remedy = "; give a key by --api-key-file or GENAI_API_KEY" if status == http.client.UNAUTHORIZED else ""
         return f"pod {self._pod} answers {status}: {said}{remedy}"
+
+
+def _end(connected: socket.socket) -> None:
+    """Ends our side and reads until the forward has ended its own: closed with data unread, it would break instead."""
+    with contextlib.suppress(OSError):
+        connected.settimeout(_END_SECONDS)
+        connected.shutdown(socket.SHUT_WR)
+        while connected.recv(_PIECE_BYTES):
+            pass
+    connected.close()
 
 
 def _forward(kube: Kube, pod: str, port: int) -> Any:
