@@ -9,7 +9,8 @@ from typing import Any, cast
 from genai_operator.api.runtime_options import RuntimeOptions
 from genai_operator.clients.kube import KubeClient, Resource
 from genai_operator.clients.measuring import MeasureReply, MeasuringClient
-from genai_operator.clients.runtime import ModelReply, OptionsReply, PodEndpoint, RuntimeClient
+from genai_operator.clients.option_messages import OptionsReply
+from genai_operator.clients.runtime import ModelReply, PodEndpoint, RuntimeClient
 from genai_operator.constants import GROUP, LABEL_MODEL
 from genai_operator.services.cache import Cache
 from genai_operator.services.certificates import ControlAuthority
