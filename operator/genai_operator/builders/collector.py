@@ -10,7 +10,8 @@ from typing import Any
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.genaiprofile import GenAIProfile
 from genai_operator.api.names import collector_name, collector_tls_secret_name
-from genai_operator.builders.pod import USER, runtime_image
+from genai_operator.builders.pod import runtime_image
+from genai_operator.builders.restricted import container_security, image_pull_secrets, pod_security
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.builders.storage import SECRET_MODE
 from genai_operator.constants import (
@@ -101,20 +102,13 @@ def _pod(
     server_name: str,
     settings: BuilderSettings,
 ) -> dict[str, Any]:
-    secrets = dict.fromkeys([*settings.image_pull_secrets, *(each.name for each in model.spec.image_pull_secrets)])
-    pulls = {"imagePullSecrets": [{"name": secret} for secret in secrets]} if secrets else {}
+    secrets = image_pull_secrets(model, settings)
+    pulls = {"imagePullSecrets": secrets} if secrets else {}
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
         "containers": [
             {
                 "name": CONTAINER,
@@ -124,12 +118,7 @@ def _pod(
                 "env": _environment(profile),
                 "resources": _RESOURCES,
                 "terminationMessagePolicy": "FallbackToLogsOnError",
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "privileged": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "securityContext": container_security(),
                 "volumeMounts": _mounts(profile),
             }
         ],

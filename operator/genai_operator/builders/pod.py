@@ -6,12 +6,12 @@ from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.names import selector_labels, service_account_name
 from genai_operator.builders.environment import environment
 from genai_operator.builders.metadata import labels
+from genai_operator.builders.restricted import container_security, image_pull_secrets, pod_security
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.builders.storage import model_location, volume_mounts, volumes
 from genai_operator.constants import CONDITION_MEASURED, PORT_CONTROL, PORT_GRPC, PORT_HEALTH, PORT_HTTP, PORT_METRICS
 
 CONTAINER = "model"
-USER = 65532
 
 # Endpoints are removed in the same moment as the pod is told to stop; clients learn of it a little later.
 PRE_STOP_SECONDS = 3
@@ -29,14 +29,7 @@ def pod_template(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": PRE_STOP_SECONDS + spec.server.drain_seconds + GRACE_MARGIN_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -71,11 +64,10 @@ def container_ports(model: GenAIModel) -> dict[str, int]:
 def _scheduling(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
     """Fields that are left out where there is nothing to say."""
     spec = model.spec
-    secrets = dict.fromkeys([*settings.image_pull_secrets, *(secret.name for secret in spec.image_pull_secrets)])
     fields = {
         "nodeSelector": dict(sorted(spec.node_selector.items())),
         "tolerations": [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in spec.tolerations],
-        "imagePullSecrets": [{"name": secret} for secret in secrets],
+        "imagePullSecrets": image_pull_secrets(model, settings),
     }
     return {name: value for name, value in fields.items() if value}
 
@@ -99,12 +91,7 @@ def _container(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
         **_probes(PORT_HEALTH if spec.server.tls is not None else PORT_GRPC),
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security(),
         "volumeMounts": volume_mounts(model),
     }
 
