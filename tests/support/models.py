@@ -76,3 +76,13 @@ def answers(
     revision = desired_options(model).revision
     answer = PodAnswer("", revision, state, at=NOW, served=SERVED)
     return {pod.uid: replace(answer, container_id=pod.container_id, **changes) for pod in pods}
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """(status, reason) of each condition, by type."""
+    return {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]}
+
+
+def message(status: dict[str, Any], kind: str) -> str:
+    """What a condition says."""
+    return next(str(each["message"]) for each in status["conditions"] if each["type"] == kind)
