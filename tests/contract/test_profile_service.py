@@ -6,24 +6,10 @@ import pytest
 from genai_operator.clients.kube import PROFILE
 from genai_operator.errors import ClusterUnavailable
 from support.profile_world import KEY, ProfileWorld, profile_world
-from support.window_pods import WindowPod
-
-CLAIM = {"type": "PersistentVolumeClaim", "persistentVolumeClaim": {"claimName": "traces"}}
 
 
 def writes(world: ProfileWorld) -> int:
     return sum(verb == "apply-status" for verb, _, _ in world.kube.writes)
-
-
-async def ended(world: ProfileWorld, pods: list[WindowPod], runs: int = 4) -> None:
-    """All windows capture something and close by themselves."""
-    window = world.window_id()
-    for pod in pods:
-        if window in pod.windows:
-            pod.capture(window, runs)
-            pod.finish(window)
-    world.pass_time(2)
-    await world.run()
 
 
 async def test_a_window_on_two_pods_completes() -> None:
@@ -86,7 +72,7 @@ async def test_the_same_profile_runs_once_however_often_it_is_looked_at() -> Non
             world.put_profile()  # applied again: the API server stores the same
             await world.run()
         assert writes(world) == before
-        await ended(world, pods)
+        await world.end_windows(pods)
         before = writes(world)
         for _ in range(3):
             world.put_profile()
@@ -102,7 +88,7 @@ async def test_a_pod_that_ends_in_mid_window_is_lost_and_the_others_complete() -
         world.kube.remove("Pod", "team", "hello-2")
         await world.run()
         assert world.pods()["hello-2"] == ("Failed", "PodGone")
-        await ended(world, [pods[0], pods[2]])
+        await world.end_windows([pods[0], pods[2]])
         assert (world.status()["phase"], world.status()["progress"]) == ("Complete", "2/3")
         truth, reason, message = world.condition("Complete")
         assert (truth, reason) == ("True", "KeptInPods")
@@ -123,7 +109,7 @@ async def test_nothing_captured_is_a_failure() -> None:
     async with profile_world() as (world, pods):
         world.put_profile()
         await world.run()
-        await ended(world, pods, runs=0)
+        await world.end_windows(pods, runs=0)
         assert world.status()["phase"] == "Failed"
         assert world.condition("Failed")[:2] == ("True", "NothingCaptured")
         assert "no run was captured" in world.condition("Captured")[2]
@@ -307,7 +293,7 @@ async def test_silence_in_mid_window_is_told_and_ends_the_pods_window_after_a_wh
         await world.run()
         assert world.pods()["hello-2"] == ("Open", "PodUnreachable")
         world.pass_time(130)
-        await ended(world, pods[:1])
+        await world.end_windows(pods[:1])
         assert world.pods() == {"hello-1": ("Complete", "MaxRuns"), "hello-2": ("Failed", "PodUnreachable")}
         assert world.status()["phase"] == "Complete"
 
@@ -374,75 +360,6 @@ async def test_a_model_that_never_comes_ends_the_wait() -> None:
         await world.run()
         assert world.kube.find("GenAIProfile", "slow") is None
         assert world.profiles.observe(PROFILE, None, {"metadata": {"namespace": "a", "name": "b"}}) == "a/b"
-
-
-async def test_a_collector_is_made_once_and_its_result_is_the_artifact() -> None:
-    async with profile_world() as (world, pods):
-        world.put_profile(output=CLAIM)
-        await world.run()
-        window = world.window_id()
-        await ended(world, pods)
-        assert world.status()["phase"] == "Collecting"
-        job = world.kube.find("Job", "slow-collector")
-        assert job is not None
-        arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
-        sources = [arguments[index + 1] for index, each in enumerate(arguments) if each == "--pod"]
-        assert sources == [
-            f"hello-{number}={pod.ip}:9443={pod.windows[window].id}" for number, pod in enumerate(pods, start=1)
-        ]
-        assert arguments[arguments.index("--output") + 1] == "file:///output/slow"
-        assert world.kube.find("Secret", "slow-collector-tls") is not None
-        world.start()  # in this phase as well
-        await world.run()
-        assert sum(kind == "Job" for _, kind, _ in world.kube.writes) == 1
-        result = '{"location": "file:///output/slow/trace.json.gz", "bytes": 77, "events": 5, "missing": 1}'
-        world.end_job("Complete", f"reading\n{result}")
-        await world.run()
-        status = world.status()
-        assert status["phase"] == "Complete"
-        assert status["artifact"] == {
-            "type": "PersistentVolumeClaim",
-            "location": "pvc://traces/slow/trace.json.gz",
-            "bytes": 77,
-        }
-        assert status["topOperators"][0]["opType"] == "MatMulNBits"  # kept from before the restart
-        assert world.condition("Collected")[:2] == ("True", "Collected")
-        assert "1 pods could not be read" in world.condition("Complete")[2]
-
-
-@pytest.mark.parametrize(
-    ("kind", "words", "told"),
-    [
-        ("Failed", '{"reason": "Denied", "message": "the bucket refuses the key"}', "the bucket refuses the key"),
-        ("Failed", "Traceback\nOSError: No space left", "OSError: No space left"),
-        ("Complete", "done", "without saying where"),
-        ("Complete", '{"location": 5, "bytes": -1}', "without saying where"),
-    ],
-)
-async def test_a_collector_that_fails_leaves_the_traces_where_they_are(kind: str, words: str, told: str) -> None:
-    async with profile_world(1) as (world, pods):
-        world.put_profile(output=CLAIM)
-        await world.run()
-        await ended(world, pods)
-        world.end_job(kind, words)
-        await world.run()
-        assert world.status()["phase"] == "Failed"
-        truth, reason, message = world.condition("Failed")
-        assert (truth, reason) == ("True", "CollectorFailed")
-        assert told in message
-        assert world.condition("Captured")[0] == "True"
-        assert world.status()["artifact"]["location"].startswith("pod://hello-1/")
-
-
-async def test_a_foreign_job_of_that_name_is_left_alone() -> None:
-    async with profile_world(1) as (world, pods):
-        foreign = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "slow-collector", "namespace": "team"}}
-        world.kube.put(foreign)
-        world.put_profile(output=CLAIM)
-        await world.run()
-        await ended(world, pods)
-        assert world.condition("Failed")[:2] == ("True", "CollectorFailed")
-        assert "does not belong to this profile" in world.condition("Failed")[2]
 
 
 async def test_a_spec_that_was_stored_before_a_rule_fails_by_its_field() -> None:

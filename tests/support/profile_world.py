@@ -148,6 +148,16 @@ class ProfileWorld:
         condition = {"type": kind, "status": "True", "message": "Job has reached its end"}
         self.kube.put({**job, "status": {"conditions": [condition]}})
 
+    async def end_windows(self, pods: list[WindowPod], runs: int = 4) -> None:
+        """All windows capture something and close by themselves."""
+        window = self.window_id()
+        for pod in pods:
+            if window in pod.windows:
+                pod.capture(window, runs)
+                pod.finish(window)
+        self.pass_time(2)
+        await self.run()
+
 
 @asynccontextmanager
 async def profile_world(pods: int = 2, *, model: bool = True) -> AsyncIterator[tuple[ProfileWorld, list[WindowPod]]]:
