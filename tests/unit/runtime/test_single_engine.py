@@ -118,18 +118,16 @@ class _StopDuring:
 def test_a_stop_takes_effect_inside_a_prefill_run(
     engine: SingleEngine, monkeypatch: pytest.MonkeyPatch, stop: str, reason: FinishReason
 ) -> None:
-    # The whole prompt in one run: what ends earlier was interrupted in it.
+    # The whole prompt in one run: what ends without it was interrupted in it.
     monkeypatch.setattr(Row, "chunk_length", lambda row: len(row.request.prompt))
-    engine.submit(request("whole", prompt_of(LONG), 1))
-    whole = end_of(run_engine(engine), "whole")
     with _StopDuring(engine, stop) as stopping:
         engine.submit(request("r", prompt_of(LONG), 1))
         events = run_engine(engine)
     end = end_of(events, "r")
     assert stopping.hit
     assert (end.reason, end.completion_tokens) == (reason, 0)
-    assert 0 < end.prefill_seconds < whole.prefill_seconds
-    assert engine.stats().prompt_tokens == LONG  # the interrupted prompt was not computed
+    assert end.prefill_seconds > 0  # it had begun
+    assert engine.stats().prompt_tokens == 0  # and was not computed
 
 
 def test_resume_after_an_interrupted_prefill_is_clean(engine: SingleEngine) -> None:
