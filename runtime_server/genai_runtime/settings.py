@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     kv_cache_bytes: Bytes = 0  # 0: what the memory limit allows
     prefix_cache_bytes: Annotated[int, Field(ge=-1, le=2**50)] = -1  # -1: a share of the KV cache; 0: off
     speculation: Literal["off", "ngram"] = "off"
-    stream_interval_seconds: Annotated[float, Field(ge=0, le=1)] = 0.033  # tokens are gathered that long; 0: never
+    stream_interval_seconds: Annotated[float, Field(ge=0, le=1)] = 0.04  # tokens are gathered that long; 0: never
     engine_silence_seconds: Seconds = 30.0  # an engine that hangs so long is restarted (engine/watch.py); 0: never
 
     # Where it listens. Loopback unless told otherwise: without keys and certificates the data ports trust everybody.

@@ -12,7 +12,7 @@ from genai_runtime.generation import EngineEvent, Finished, Tokens, WindowProgre
 
 
 class Outbox:
-    """Holds tokens back while the next step may end within `interval` seconds of the last frame; 0 holds nothing back.
+    """Holds tokens back for about `interval` seconds, as near as whole steps come to it; 0 holds nothing back.
 
     The next step is taken to be as long as the last one. A request's first tokens, its end and a window's progress are
     never held back. A request's events keep their order.
@@ -49,7 +49,7 @@ class Outbox:
         step, self._looked = now - self._looked, now
         if not (self._tokens or self._finished or self._progress):
             return None
-        if not (self._urgent or hurry or now + step - self._sent >= self._interval):
+        if not (self._urgent or hurry or now + step / 2 - self._sent >= self._interval):
             return None
         frame = frames.Events(list(self._tokens.values()), self._finished, self._progress)
         self._tokens, self._finished, self._progress = {}, [], []

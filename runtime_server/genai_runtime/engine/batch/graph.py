@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from genai_runtime.engine import ort
 from genai_runtime.engine.batch.decode_inputs import DecodeInputs
 from genai_runtime.engine.batch.fit import ATTENTION, DoesNotFit, GraphLayout, layout_of
-from genai_runtime.engine.batch.kv_memory import give_back, lazy_zeros, use_huge_pages
+from genai_runtime.engine.batch.kv_memory import give_back, lazy_zeros
 from genai_runtime.engine.batch.rounding import Rounding
 from genai_runtime.engine.genai_capi import UnsupportedRelease
 from genai_runtime.engine.protocol import EngineSpec
@@ -199,11 +199,6 @@ class Graph:
         for each in self._cache:
             for head in each[row]:
                 give_back(head[start:])
-
-    def use_huge_pages(self) -> None:
-        """Let the cache take all the memory that it could ever need, in pages that are faster to read."""
-        for each in self._cache:
-            use_huge_pages(each)
 
     def set_adapter(self, run_options: ort.RunOptions, name: str) -> None:
         """Use a LoRA adapter of the spec in all runs with these options, for good. Raises KeyError if unknown."""

@@ -27,12 +27,6 @@ def lazy_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
 
 
-def use_huge_pages(array: NDArray[Any]) -> None:
-    """Ask for huge pages where such an array is not yet written: faster to read, but all that it could ever hold is
-    soon taken from the system. A kernel that has none changes nothing."""
-    _libc().madvise(array.ctypes.data, array.nbytes, mmap.MADV_HUGEPAGE)
-
-
 def give_back(array: NDArray[Any]) -> None:
     """Give the whole pages of a contiguous part of such an array back to the system; they are zeros again."""
     start = -(-array.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -21,8 +21,6 @@ from genai_runtime.memory_limit import memory_limit
 from genai_runtime.models.inspect import InspectedModel, inspect_model
 
 _ADAPTER_SUFFIX = ".onnx_adapter"
-# A cache that could take no more of the memory limit than this may take it all, for huge pages (docs/decisions/0007).
-_HUGE_PAGES_SHARE = 0.25
 _LONGEST_WARM_UP = 16_384
 _log = structlog.get_logger("genai_runtime.engine")
 
@@ -80,9 +78,7 @@ def _memory(spec: EngineSpec, graph: Graph, resident: int) -> tuple[KvMemory, Pr
     kept = prefix_budget(spec.prefix_cache_bytes, all_rows) if spec.prefix_cache_bytes < 0 else spec.prefix_cache_bytes
     limit = spec.memory_limit_bytes or memory_limit()
     budget = kv_budget(spec.kv_cache_bytes, limit, resident, all_rows + kept)
-    if budget >= all_rows + kept and all_rows <= limit * _HUGE_PAGES_SHARE:
-        graph.use_huge_pages()
-    prefixes: PrefixCache[KvBlock] = PrefixCache(min(kept, prefix_budget(spec.prefix_cache_bytes, budget)))
+    prefixes: PrefixCache[KvBlock] = PrefixCache(prefix_budget(spec.prefix_cache_bytes, budget))
     return KvMemory(budget, size, graph.rows), prefixes
 
 
