@@ -16,8 +16,9 @@ import os
 from collections.abc import Sequence
 from ctypes import POINTER, byref, c_bool, c_char_p, c_double, c_int32, c_size_t, c_void_p
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from genai_runtime.engine.closing import Closing
 
 CHECKED_GENAI = "0.18.0"
 CHECKED_ONNXRUNTIME = "1.31.1"
@@ -98,7 +99,7 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
-class _Handle:
+class _Handle(Closing):
     """Owns one object of the C API."""
 
     _destroyer = ""
@@ -112,15 +113,6 @@ class _Handle:
         handle, self.handle = self.handle, c_void_p()
         if handle:
             getattr(library(), self._destroyer)(handle)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class Config(_Handle):

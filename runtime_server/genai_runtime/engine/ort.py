@@ -17,12 +17,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from genai_runtime.engine.closing import Closing
 from genai_runtime.engine.ort_library import OrtError, library
 
 __all__ = [
@@ -81,7 +81,7 @@ def dtype_of(code: int) -> np.dtype[Any] | None:
     return _NUMPY_TYPES.get(code)
 
 
-class _Handle:
+class _Handle(Closing):
     """Owns one object of the library."""
 
     _release = ""
@@ -103,15 +103,6 @@ class _Handle:
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
             self._free(pointer)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class Env(_Handle):
