@@ -1,106 +1,29 @@
-"""kubectl genai against a real API server: what it writes, waits for and prints; who may do what; the one file.
+"""kubectl genai against a real API server: what it writes, waits for and prints; who may do what.
 
 No operator runs here: the test writes the statuses that one would write.
 """
 
 import json
-import os
-import subprocess
-import sys
-import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from genai_kubectl.decisions.rights import PROFILER, USER, VIEWER, roles
-from genai_operator.api import crd
-from support.control_plane import ControlPlane, control_plane
-from support.kubectl_genai import Ended, KubectlGenai, end, one_file
+from support.kubectl_genai import Ended, KubectlGenai, end
+from support.kubectl_world import GROUP, NAMESPACE, ROLES, TIME, KubectlWorld, kubectl_world
 from support.live_cluster import wait_until
-from support.release import CHART
-from support.tools import helm_program
-
-NAMESPACE = "team-a"
-GROUP = "genai-operator.io"
-TIME = "2026-01-01T00:00:00Z"
-ROLES = (VIEWER, USER, PROFILER)
-READY_POD = {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"}
-
-
-class World:
-    """The API server, with what it holds, and the program as its administrator."""
-
-    def __init__(self, plane: ControlPlane) -> None:
-        self.plane = plane
-        self.genai = KubectlGenai(plane.kubeconfig, NAMESPACE, inside=True)
-
-    def kubectl(self, *arguments: str, stdin: str = "") -> str:
-        return self.plane.kubectl("-n", NAMESPACE, *arguments, stdin=stdin)
-
-    def make_model(self, name: str, **spec: Any) -> None:
-        body = {"model": {"uri": "builtin://hello"}, **spec}
-        metadata = {"name": name, "namespace": NAMESPACE}
-        self.create({"apiVersion": f"{GROUP}/v1alpha1", "kind": "GenAIModel", "metadata": metadata, "spec": body})
-
-    def make_pod(self, name: str, model: str) -> None:
-        metadata = {"name": name, "namespace": NAMESPACE, "labels": {f"{GROUP}/model": model}}
-        spec = {"containers": [{"name": "model", "image": "none"}]}
-        self.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-        self.status("pod", name, READY_POD)
-
-    def create(self, body: dict[str, Any]) -> None:
-        self.kubectl("create", "-f", "-", stdin=json.dumps(body))
-
-    def status(self, kind: str, name: str, status: dict[str, Any]) -> None:
-        patch = json.dumps({"status": status})
-        self.kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", patch)
-
-    def acknowledge(self, model: str, revision: str, **fields: Any) -> None:
-        """As an operator does when all pods have what is asked for."""
-        pods = [{"name": f"{model}-1", "state": "Applied", "at": TIME}]
-        options = {"revision": revision, "applied": "1/1", "pods": pods, **fields}
-        applied = {"type": "RuntimeOptionsApplied", "status": "True", "reason": "Applied", "lastTransitionTime": TIME}
-        self.status("gaim", model, {"runtimeOptions": options, "conditions": [applied]})
-
-    def annotation(self, model: str, key: str) -> str | None:
-        found = json.loads(self.kubectl("get", "gaim", model, "-o", "json"))["metadata"].get("annotations") or {}
-        value = found.get(f"{GROUP}/{key}")
-        return None if value is None else str(value)
-
-    def wait_annotation(self, model: str, key: str, value: str | None) -> None:
-        wait_until(f"{key} is {value}", lambda: self.annotation(model, key) == value, 30)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    # Nothing makes service accounts for pods here, so nothing may ask for them.
-    with control_plane(tmp_path_factory.mktemp("kubectl"), controllers=False) as plane:
-        for path in crd.FILES:
-            plane.kubectl("apply", "--server-side", "-f", str(path))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-        plane.kubectl("create", "namespace", NAMESPACE)
-        world = World(plane)
-        world.kubectl("create", "serviceaccount", "default")
-        _bind_roles(world)
-        yield world
-
-
-def _bind_roles(world: World) -> None:
-    """The chart's roles, each bound to an account of its own name."""
-    template = [helm_program(), "template", "genai-operator", str(CHART), "-s", "templates/kubectlroles.yaml"]
-    rendered = subprocess.run(template, capture_output=True, text=True, check=True).stdout
-    world.plane.kubectl("apply", "-f", "-", stdin=rendered)
-    for role in ROLES:
-        world.kubectl("create", "serviceaccount", role)
-        account = f"--serviceaccount={NAMESPACE}:{role}"
-        world.kubectl("create", "rolebinding", role, f"--clusterrole={role}", account)
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubectlWorld]:
+    with kubectl_world(tmp_path_factory.mktemp("kubectl")) as running:
+        yield running
 
 
 @pytest.fixture
-def model(world: World, request: pytest.FixtureRequest) -> str:
+def model(world: KubectlWorld, request: pytest.FixtureRequest) -> str:
     """A model of this test alone, with one pod, whose pod has all options."""
     name = f"m{abs(hash(request.node.name)) % 10**8}"
     world.make_model(name)
@@ -108,7 +31,7 @@ def model(world: World, request: pytest.FixtureRequest) -> str:
     return name
 
 
-def as_role(world: World, role: str, folder: Path) -> KubectlGenai:
+def as_role(world: KubectlWorld, role: str, folder: Path) -> KubectlGenai:
     """The program with the token of the account that has a role."""
     config = json.loads(world.plane.kubeconfig.read_text())
     token = world.kubectl("create", "token", role).strip()
@@ -121,7 +44,7 @@ def as_role(world: World, role: str, folder: Path) -> KubectlGenai:
 # --- live options -----------------------------------------------------------------------------------------------------
 
 
-def test_halt_writes_the_annotation_and_ends_when_pods_have_it(world: World, model: str) -> None:
+def test_halt_writes_the_annotation_and_ends_when_pods_have_it(world: KubectlWorld, model: str) -> None:
     halting = world.genai.start("halt", model, "-o", "json")
     world.wait_annotation(model, "terminate-session", "1")
     assert halting.poll() is None  # the acknowledgement of before is none for this
@@ -130,7 +53,7 @@ def test_halt_writes_the_annotation_and_ends_when_pods_have_it(world: World, mod
     assert (said["model"], said["terminateSession"], said["pods"][0]["state"]) == (model, "1", "Applied")
 
 
-def test_resume_takes_the_annotations_away(world: World, model: str) -> None:
+def test_resume_takes_the_annotations_away(world: KubectlWorld, model: str) -> None:
     for key, value in (("terminate-session", "1"), ("drain", "30s")):
         world.kubectl("annotate", "gaim", model, f"{GROUP}/{key}={value}")
     resuming = world.genai.start("resume", model)
@@ -141,11 +64,11 @@ def test_resume_takes_the_annotations_away(world: World, model: str) -> None:
     assert world.annotation(model, "drain") is None
 
 
-def test_a_model_that_serves_has_nothing_to_resume(world: World, model: str) -> None:
+def test_a_model_that_serves_has_nothing_to_resume(world: KubectlWorld, model: str) -> None:
     assert "was neither halted nor draining" in world.genai.run("resume", model).out
 
 
-def test_cancel_tells_how_many_and_takes_its_rule_away(world: World, model: str) -> None:
+def test_cancel_tells_how_many_and_takes_its_rule_away(world: KubectlWorld, model: str) -> None:
     cancelling = world.genai.start("cancel", model, "--client", "team-b", "--older-than", "1m", "-o", "json")
     world.wait_annotation(model, "cancel", "client=team-b,older-than=60s")
     world.acknowledge(model, "second", cancelledRequests=3)
@@ -155,7 +78,7 @@ def test_cancel_tells_how_many_and_takes_its_rule_away(world: World, model: str)
     assert (said["ended"], said["cancel"], said["kept"]) == (3, "client=team-b,older-than=60s", False)
 
 
-def test_a_kept_rule_stands_until_it_is_cleared(world: World, model: str) -> None:
+def test_a_kept_rule_stands_until_it_is_cleared(world: KubectlWorld, model: str) -> None:
     keeping = world.genai.start("cancel", model, "--tokens-over", "500", "--keep")
     world.wait_annotation(model, "cancel", "tokens-over=500")
     world.acknowledge(model, "second", cancelledRequests=1)
@@ -170,14 +93,14 @@ def test_a_kept_rule_stands_until_it_is_cleared(world: World, model: str) -> Non
     assert end(clearing).code == 0
 
 
-def test_a_pod_that_does_not_answer_is_exit_code_5_and_no_rule_is_left(world: World, model: str) -> None:
+def test_a_pod_that_does_not_answer_is_exit_code_5_and_no_rule_is_left(world: KubectlWorld, model: str) -> None:
     ended = world.genai.run("cancel", model, "--request-id", "r-1", "--timeout", "1s")
     assert (ended.code, ended.out) == (5, "")
     assert "the operator has not taken the change up" in ended.err
     assert world.annotation(model, "cancel") is None
 
 
-def test_a_value_that_the_operator_rejects_is_told_at_once(world: World, model: str) -> None:
+def test_a_value_that_the_operator_rejects_is_told_at_once(world: KubectlWorld, model: str) -> None:
     draining = world.genai.start("drain", model, "--deadline", "2h", "--timeout", "60s")
     world.wait_annotation(model, "drain", "7200s")
     message = f'annotation {GROUP}/drain: "7200s" must be "0" or 1s to 1h'
@@ -188,7 +111,7 @@ def test_a_value_that_the_operator_rejects_is_told_at_once(world: World, model: 
     assert message in ended.err
 
 
-def test_the_log_level_is_set_and_taken_away(world: World, model: str) -> None:
+def test_the_log_level_is_set_and_taken_away(world: KubectlWorld, model: str) -> None:
     setting = world.genai.start("logs-level", model, "debug", "-o", "name")
     world.wait_annotation(model, "log-level", "debug")
     world.acknowledge(model, "second")
@@ -214,7 +137,7 @@ COMPLETE = {
 }
 
 
-def test_a_profile_is_made_as_it_was_asked_for(world: World) -> None:
+def test_a_profile_is_made_as_it_was_asked_for(world: KubectlWorld) -> None:
     options = ("--pods-count", "2", "--sample-rate", "0.5", "--runs", "every 100", "--max-bytes", "1Mi")
     made = world.genai.run("profile", "start", "hello", "--no-wait", *options, "--ttl", "1h", "-o", "json").json()
     stored = json.loads(world.kubectl("get", "gap", made["metadata"]["name"], "-o", "json"))["spec"]
@@ -228,14 +151,14 @@ def test_a_profile_is_made_as_it_was_asked_for(world: World) -> None:
     assert made["metadata"]["name"].startswith("hello-")
 
 
-def test_a_value_that_the_api_server_refuses_names_its_field(world: World) -> None:
+def test_a_value_that_the_api_server_refuses_names_its_field(world: KubectlWorld) -> None:
     ended = world.genai.run("profile", "start", "hello", "--runs", "9-1", "--no-wait")
     assert ended.code == 1
     assert "spec.runs" in ended.err
     assert ended.err.count("\n") == 1
 
 
-def test_start_waits_and_prints_what_was_captured(world: World) -> None:
+def test_start_waits_and_prints_what_was_captured(world: KubectlWorld) -> None:
     starting = world.genai.start("profile", "start", "hello", "--name", "waited")
     wait_until("it is made", lambda: "waited" in world.kubectl("get", "gap", "-o", "name"), 30)
     world.status("gap", "waited", COMPLETE)
@@ -248,7 +171,7 @@ def test_start_waits_and_prints_what_was_captured(world: World) -> None:
     assert shown["operators"] == COMPLETE["topOperators"]
 
 
-def test_a_window_that_captured_nothing_is_exit_code_1(world: World) -> None:
+def test_a_window_that_captured_nothing_is_exit_code_1(world: KubectlWorld) -> None:
     starting = world.genai.start("profile", "start", "hello", "--name", "empty", "-o", "json")
     wait_until("it is made", lambda: "empty" in world.kubectl("get", "gap", "-o", "name"), 30)
     reason = {"reason": "NothingCaptured", "message": "no request ran", "lastTransitionTime": TIME}
@@ -260,19 +183,19 @@ def test_a_window_that_captured_nothing_is_exit_code_1(world: World) -> None:
     assert "NothingCaptured: no request ran" in ended.err
 
 
-def test_start_that_takes_too_long_is_exit_code_5(world: World) -> None:
+def test_start_that_takes_too_long_is_exit_code_5(world: KubectlWorld) -> None:
     ended = world.genai.run("profile", "start", "hello", "--name", "slow", "--timeout", "1s")
     assert ended.code == 5
     assert "kubectl genai profile stop slow" in ended.err
 
 
-def test_stop_of_one_that_has_not_started_makes_it_wait(world: World) -> None:
+def test_stop_of_one_that_has_not_started_makes_it_wait(world: KubectlWorld) -> None:
     world.genai.run("profile", "start", "hello", "--name", "early", "--no-wait")
     assert world.genai.run("profile", "stop", "early").code == 0
     assert json.loads(world.kubectl("get", "gap", "early", "-o", "json"))["spec"]["suspend"] is True
 
 
-def test_profiles_are_listed_in_every_format(world: World) -> None:
+def test_profiles_are_listed_in_every_format(world: KubectlWorld) -> None:
     world.genai.run("profile", "start", "other", "--name", "listed", "--no-wait")
     world.status("gap", "listed", COMPLETE)
     chosen = ("profile", "list", "--model", "other")
@@ -287,7 +210,7 @@ def test_profiles_are_listed_in_every_format(world: World) -> None:
     assert everywhere.startswith("NAMESPACE")
 
 
-def test_a_file_is_never_replaced_unasked(world: World, tmp_path: Path) -> None:
+def test_a_file_is_never_replaced_unasked(world: KubectlWorld, tmp_path: Path) -> None:
     (tmp_path / "waited.trace.json.gz").write_text("mine")
     ended = world.genai.run("profile", "fetch", "waited", folder=tmp_path)
     assert ended.code == 1
@@ -298,13 +221,13 @@ def test_a_file_is_never_replaced_unasked(world: World, tmp_path: Path) -> None:
 # --- looking on -------------------------------------------------------------------------------------------------------
 
 
-def test_why_without_an_operator(world: World) -> None:
+def test_why_without_an_operator(world: KubectlWorld) -> None:
     world.make_model("unseen")
     answer = world.genai.run("why", "unseen", "-o", "json").json()
     assert (answer["reason"], answer["healthy"]) == ("NotSeen", False)
 
 
-def test_why_reads_conditions_pods_and_events(world: World) -> None:
+def test_why_reads_conditions_pods_and_events(world: KubectlWorld) -> None:
     world.make_model("waiting")
     world.make_pod("waiting-1", "waiting")
     world.status("pod", "waiting-1", {"conditions": []})
@@ -332,14 +255,14 @@ def test_why_reads_conditions_pods_and_events(world: World) -> None:
     "arguments",
     [("halt", "none"), ("why", "none"), ("chat", "none", "hi"), ("top", "none"), ("profile", "fetch", "none")],
 )
-def test_what_is_not_there_is_exit_code_3(world: World, arguments: tuple[str, ...]) -> None:
+def test_what_is_not_there_is_exit_code_3(world: KubectlWorld, arguments: tuple[str, ...]) -> None:
     ended = world.genai.run(*arguments)
     assert (ended.code, ended.out) == (3, "")
     assert '"none" not found' in ended.err
     assert ended.err.count("\n") == 1
 
 
-def test_an_api_server_that_is_not_there_is_one_sentence(world: World, tmp_path: Path) -> None:
+def test_an_api_server_that_is_not_there_is_one_sentence(world: KubectlWorld, tmp_path: Path) -> None:
     config = json.loads(world.plane.kubeconfig.read_text())
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     (tmp_path / "config").write_text(json.dumps(config))
@@ -349,7 +272,7 @@ def test_an_api_server_that_is_not_there_is_one_sentence(world: World, tmp_path:
     assert ended.err.count("\n") == 1
 
 
-def test_a_context_that_is_not_there_names_those_that_are(world: World) -> None:
+def test_a_context_that_is_not_there_names_those_that_are(world: KubectlWorld) -> None:
     ended = world.genai.run("why", "hello", "--context", "none")
     assert ended.code == 1
     assert "it has test" in ended.err
@@ -358,7 +281,7 @@ def test_a_context_that_is_not_there_names_those_that_are(world: World) -> None:
 # --- rights -----------------------------------------------------------------------------------------------------------
 
 
-def rights(world: World, role: str) -> dict[str, set[str]]:
+def rights(world: KubectlWorld, role: str) -> dict[str, set[str]]:
     """resource -> verbs of the account, by `kubectl auth can-i --list`, without what every account has."""
     account = f"--as=system:serviceaccount:{NAMESPACE}:{role}"
     found: dict[str, set[str]] = {}
@@ -370,7 +293,7 @@ def rights(world: World, role: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_has_what_its_commands_need_and_nothing_else(world: World, role: str) -> None:
+def test_a_role_has_what_its_commands_need_and_nothing_else(world: KubectlWorld, role: str) -> None:
     needed: dict[str, set[str]] = {}
     for resource, verbs, least in roles():
         if least in (VIEWER, role):
@@ -384,7 +307,7 @@ def refused(ended: Ended, role: str) -> None:
     assert ended.err.splitlines()[-1].startswith("kubectl genai: could not ")
 
 
-def test_who_lacks_a_right_is_told_the_role(world: World, model: str, tmp_path: Path) -> None:
+def test_who_lacks_a_right_is_told_the_role(world: KubectlWorld, model: str, tmp_path: Path) -> None:
     world.make_pod(f"{model}-1", model)
     viewer = as_role(world, VIEWER, tmp_path)
     profiler = as_role(world, PROFILER, tmp_path)
@@ -399,38 +322,3 @@ def test_who_lacks_a_right_is_told_the_role(world: World, model: str, tmp_path: 
     world.status("gap", f"{model}-p", {**COMPLETE, "pods": [{**POD_WINDOW, "name": f"{model}-1"}]})
     refused(viewer.run("profile", "fetch", f"{model}-p", folder=tmp_path), PROFILER)
     assert not list(tmp_path.glob("*.gz"))
-
-
-# --- the one file -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def alone(world: World, tmp_path_factory: pytest.TempPathFactory) -> KubectlGenai:
-    return KubectlGenai(world.plane.kubeconfig, NAMESPACE, one_file(tmp_path_factory.mktemp("one-file")))
-
-
-def test_the_one_file_needs_no_installed_package(world: World, alone: KubectlGenai, model: str) -> None:
-    assert "profile" in subprocess.run([*alone.program, "--help"], capture_output=True, text=True, check=True).stdout
-    assert alone.run("why", model, "-o", "json").json()["model"] == model
-    assert alone.run("profile", "list", "-o", "yaml").code == 0
-    halting = alone.start("halt", model)
-    world.wait_annotation(model, "terminate-session", "1")
-    world.acknowledge(model, "second")
-    assert end(halting).code == 0
-    assert alone.run("halt", "none").code == 3
-
-
-def test_the_one_file_has_no_native_code(alone: KubectlGenai) -> None:
-    with zipfile.ZipFile(alone.program[-1]) as archive:
-        names = archive.namelist()
-    assert not [name for name in names if name.endswith((".so", ".pyd")) or name.startswith("pydantic")]
-    assert {"genai_kubectl/app.py", "genai_traces/page.css"} <= set(names)
-
-
-def test_kubectl_finds_it_on_the_path(world: World, alone: KubectlGenai) -> None:
-    path = f"{Path(alone.program[-1]).parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "KUBECONFIG": str(world.plane.kubeconfig)}
-    command = [str(world.plane.binary), "kubectl", "genai", "profile", "list", "-n", NAMESPACE, "-o", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "items" in json.loads(done.stdout)
