@@ -5,6 +5,9 @@
 Latencies are from sending the edit to the arrival of its effect in a watch, both in this process, which does nothing
 else: what a user would see. The API server, etcd and the controllers share the machine's cores with the operator.
 Annotation to handler ends when the options' new revision is in the status: handled, decided and reported.
+
+When the operator has ended, `control_prototype.py` does the least that turns an edit into a child, at the same models.
+The ratio of the two does not depend on the machine's speed.
 """
 
 import argparse
@@ -46,6 +49,9 @@ ENABLE_PROFILING = "genai-operator.io/enable-profiling"
 SECONDS = 120.0
 # Ten edits a second: the next one does not compete with what the controllers still do for the last one.
 PAUSE = 0.1
+# No edit repeats an earlier one, or there would be nothing to apply.
+FIRST_TOKENS = 1000
+PROTOTYPE_START = 10.0
 
 
 @dataclass
@@ -120,9 +126,13 @@ async def connect(plane: ControlPlane) -> AsyncIterator[Api]:
         yield Api(session, plane.url)
 
 
+OPERATOR = os.environ.get("BENCH_OPERATOR", "-m genai_operator")
+PROTOTYPE = str(Path(__file__).with_name("control_prototype.py"))
+
+
 @contextlib.contextmanager
-def operator(plane: ControlPlane) -> Iterator[subprocess.Popen[bytes]]:
-    """The operator as the image starts it."""
+def program(plane: ControlPlane, arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The operator as the image starts it, or what takes its place."""
     environment = {
         **os.environ,
         "KUBECONFIG": str(plane.kubeconfig),
@@ -131,7 +141,7 @@ def operator(plane: ControlPlane) -> Iterator[subprocess.Popen[bytes]]:
         "GENAI_OPERATOR_NAMESPACE": "default",
         "GENAI_OPERATOR_IDENTITY": "bench",
     }
-    command = [sys.executable, *os.environ.get("BENCH_OPERATOR", "-m genai_operator").split()]
+    command = [sys.executable, *arguments.split()]
     with (plane.folder / "operator.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
@@ -165,11 +175,11 @@ async def create(api: Api, names: list[str]) -> dict[str, float]:
     return {"models_created_s": created, "all_children_s": time.perf_counter() - begun}
 
 
-async def edits(api: Api, names: list[str], count: int) -> list[float]:
+async def edits(api: Api, names: list[str], count: int, first: int = FIRST_TOKENS) -> list[float]:
     """Milliseconds from an edit of the spec to the changed Deployment, one edit after the other."""
     found = []
-    for number in range(count):
-        name, tokens = random.choice(names), 1000 + number
+    for tokens in range(first, first + count):
+        name = random.choice(names)
         begun = time.perf_counter()
         spec = {"spec": {"generation": {"maxTokens": tokens}}}
         await api.send("PATCH", MODEL.path(NAMESPACE, name), spec)
@@ -232,9 +242,15 @@ async def measure(
         await asyncio.sleep(1.0)
         gc.disable()  # pauses of the benchmark's own collector are none of the operator's
         busy = sum(process.cpu_times()[:2])
+        written = await api.writes()
         run["edit_to_child_ms"] = await edits(api, names, arguments.edits)
         run["operator_cpu_ms_per_edit"] = (sum(process.cpu_times()[:2]) - busy) / arguments.edits * 1000
         await settle(api)
+        run["writes_per_edit"] = {
+            name: (count - written.get(name, 0.0)) / arguments.edits
+            for name, count in (await api.writes()).items()
+            if count != written.get(name)
+        }
         run["annotation_to_handler_ms"] = await annotations(api, names, min(arguments.edits, arguments.models))
         gc.enable()
         for watch in watches:
@@ -252,6 +268,23 @@ async def measure(
     return run
 
 
+async def measure_prototype(
+    plane: ControlPlane, started: subprocess.Popen[bytes], arguments: argparse.Namespace
+) -> list[float]:
+    """Milliseconds from an edit to its child with `control_prototype.py` in the operator's place."""
+    names = [f"model-{number:04}" for number in range(arguments.models)]
+    async with connect(plane) as api, asyncio.TaskGroup() as group:
+        watchdog = group.create_task(guard(plane, started))
+        watch = group.create_task(api.watch(DEPLOYMENT, deployment_mark))
+        await asyncio.sleep(PROTOTYPE_START)
+        gc.disable()
+        found = await edits(api, names, arguments.edits, first=FIRST_TOKENS + arguments.edits)
+        gc.enable()
+        watch.cancel()
+        watchdog.cancel()
+    return found
+
+
 async def settle(api: Api) -> None:
     """Waits until nothing was written for two seconds."""
     before: dict[str, float] = {}
@@ -265,11 +298,14 @@ async def settle(api: Api) -> None:
 
 def checks(run: Mapping[str, Any]) -> list[Check]:
     edit, annotation = run["edit_to_child_ms"], run["annotation_to_handler_ms"]
+    least = run["prototype_edit_to_child_ms"]
     # The Lease is the heartbeat: it is written on purpose, by the operator and by the API server itself.
     idle = sum(value for name, value in run["idle_writes_by_resource"].items() if name != "leases")
     return [
         Check("edit_to_child_p50_ms", percentile(edit, 0.50), 15),
         Check("edit_to_child_p99_ms", percentile(edit, 0.99), 30),
+        Check("edit_to_child_p50_vs_prototype", percentile(edit, 0.50) / percentile(least, 0.50), 1.2),
+        Check("edit_to_child_p99_vs_prototype", percentile(edit, 0.99) / percentile(least, 0.99), 1.2),
         Check("annotation_to_handler_p99_ms", percentile(annotation, 0.99), 30),
         Check("operator_rss_mib", run["rss_mib"], 110),
         Check("idle_writes", idle, 0),
@@ -286,8 +322,10 @@ def main() -> None:
         for crd in sorted((ROOT / "crds").glob("*.yaml")):
             plane.kubectl("apply", "--server-side", "--filename=-", stdin=crd.read_text())
         plane.kubectl("create", "namespace", NAMESPACE)
-        with operator(plane) as process:
+        with program(plane, OPERATOR) as process:
             run = uvloop.run(measure(plane, process, arguments))
+        with program(plane, PROTOTYPE) as process:
+            run["prototype_edit_to_child_ms"] = uvloop.run(measure_prototype(plane, process, arguments))
         kubernetes = yaml.safe_load(plane.kubectl("version", "--output=yaml"))["serverVersion"]["gitVersion"]
     found = versions("kopf", "kubernetes", "aiohttp", "pydantic", "grpcio")
     report("control", versions={**found, "kubernetes-server": kubernetes}, runs=[run], checks=checks(run))
