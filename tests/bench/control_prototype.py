@@ -45,9 +45,7 @@ async def serve() -> None:
 
     workers = [asyncio.create_task(work(kube, queue)) for _ in range(WORKERS)]
     try:
-        await kopf.operator(
-            registry=registry, settings=build_kopf_settings(), clusterwide=True, standalone=True, identity="prototype"
-        )
+        await kopf.operator(registry=registry, settings=build_kopf_settings(), clusterwide=True, standalone=True)
     finally:
         for worker in workers:
             worker.cancel()
