@@ -98,7 +98,7 @@ unit: $(SYNCED) ## unit and contract tests: no cluster
 
 test: check up ## everything: check, then all tests on the cluster
 	@$(RUN) -m imagebuild
-	pytest tests
+	pytest tests --reruns 1 --reruns-delay 2
 
 demo: up ## the main job on a cluster, told as it happens; writes build/demo/summary.json
 	@$(RUN) -m imagebuild

@@ -20,6 +20,35 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _FetchState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FetchStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FetchState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FETCH_STATE_UNSPECIFIED: _FetchState.ValueType  # 0
+    FETCH_STATE_RESOLVING: _FetchState.ValueType  # 1
+    """Finding out which files there are, or waiting for another pod that fetches the same ones."""
+    FETCH_STATE_FETCHING: _FetchState.ValueType  # 2
+    FETCH_STATE_VERIFYING: _FetchState.ValueType  # 3
+    """Checksums and the inspection of the folder."""
+    FETCH_STATE_COMPLETE: _FetchState.ValueType  # 4
+    FETCH_STATE_FAILED: _FetchState.ValueType  # 5
+    """The container ends next and comes back; reason and message say why."""
+
+class FetchState(_FetchState, metaclass=_FetchStateEnumTypeWrapper): ...
+
+FETCH_STATE_UNSPECIFIED: FetchState.ValueType  # 0
+FETCH_STATE_RESOLVING: FetchState.ValueType  # 1
+"""Finding out which files there are, or waiting for another pod that fetches the same ones."""
+FETCH_STATE_FETCHING: FetchState.ValueType  # 2
+FETCH_STATE_VERIFYING: FetchState.ValueType  # 3
+"""Checksums and the inspection of the folder."""
+FETCH_STATE_COMPLETE: FetchState.ValueType  # 4
+FETCH_STATE_FAILED: FetchState.ValueType  # 5
+"""The container ends next and comes back; reason and message say why."""
+Global___FetchState: _TypeAlias = FetchState  # noqa: Y015
+
 class _ProfileState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -44,6 +73,72 @@ PROFILE_STATE_COMPLETE: ProfileState.ValueType  # 3
 PROFILE_STATE_FAILED: ProfileState.ValueType  # 4
 """Nothing was captured, or the trace could not be written; message says which."""
 Global___ProfileState: _TypeAlias = ProfileState  # noqa: Y015
+
+@_typing.final
+class GetFetchProgressRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFetchProgressRequest: _TypeAlias = GetFetchProgressRequest  # noqa: Y015
+
+@_typing.final
+class FetchProgress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    FETCHED_BYTES_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    FETCHED_FILES_FIELD_NUMBER: _builtins.int
+    TOTAL_FILES_FIELD_NUMBER: _builtins.int
+    REMAINING_SECONDS_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    CACHED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    state: Global___FetchState.ValueType
+    fetched_bytes: _builtins.int
+    total_bytes: _builtins.int
+    """0: not known yet."""
+    fetched_files: _builtins.int
+    total_files: _builtins.int
+    remaining_seconds: _builtins.float
+    """0: not known."""
+    digest: _builtins.str
+    """sha256 over the sorted lines "SHA256  SIZE  NAME" of all files; empty until COMPLETE."""
+    cached: _builtins.bool
+    """Nothing had to be fetched: the cache had it."""
+    reason: _builtins.str
+    """One of the condition reasons, and what the user can do."""
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        state: Global___FetchState.ValueType = ...,
+        fetched_bytes: _builtins.int = ...,
+        total_bytes: _builtins.int = ...,
+        fetched_files: _builtins.int = ...,
+        total_files: _builtins.int = ...,
+        remaining_seconds: _builtins.float = ...,
+        digest: _builtins.str = ...,
+        cached: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "digest", b"digest", "fetched_bytes", b"fetched_bytes", "fetched_files", b"fetched_files", "message", b"message", "reason", b"reason", "remaining_seconds", b"remaining_seconds", "state", b"state", "total_bytes", b"total_bytes", "total_files", b"total_files"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchProgress: _TypeAlias = FetchProgress  # noqa: Y015
 
 @_typing.final
 class RuntimeOptions(_message.Message):

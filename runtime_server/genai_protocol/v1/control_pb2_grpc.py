@@ -85,6 +85,11 @@ class ControlServiceStub:
                 request_serializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsRequest.SerializeToString,
                 response_deserializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsResponse.FromString,
                 _registered_method=True)
+        self.GetFetchProgress = channel.unary_unary(
+                '/genai.v1.ControlService/GetFetchProgress',
+                request_serializer=genai__protocol_dot_v1_dot_control__pb2.GetFetchProgressRequest.SerializeToString,
+                response_deserializer=genai__protocol_dot_v1_dot_control__pb2.FetchProgress.FromString,
+                _registered_method=True)
 
 
 class ControlServiceServicer:
@@ -159,6 +164,13 @@ class ControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetFetchProgress(self, request, context):
+        """Served by the init container that fetches the model, and by nothing else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -211,6 +223,11 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     servicer.ListRequests,
                     request_deserializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsRequest.FromString,
                     response_serializer=genai__protocol_dot_v1_dot_inference__pb2.ListRequestsResponse.SerializeToString,
+            ),
+            'GetFetchProgress': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFetchProgress,
+                    request_deserializer=genai__protocol_dot_v1_dot_control__pb2.GetFetchProgressRequest.FromString,
+                    response_serializer=genai__protocol_dot_v1_dot_control__pb2.FetchProgress.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -483,6 +500,33 @@ class ControlService:
             '/genai.v1.ControlService/ListRequests',
             genai__protocol_dot_v1_dot_inference__pb2.ListRequestsRequest.SerializeToString,
             genai__protocol_dot_v1_dot_inference__pb2.ListRequestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFetchProgress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai.v1.ControlService/GetFetchProgress',
+            genai__protocol_dot_v1_dot_control__pb2.GetFetchProgressRequest.SerializeToString,
+            genai__protocol_dot_v1_dot_control__pb2.FetchProgress.FromString,
             options,
             channel_credentials,
             insecure,
