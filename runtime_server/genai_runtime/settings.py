@@ -43,7 +43,7 @@ class Settings(BaseSettings):
 
     # The engine. What a setting means to an engine that has no such thing: nothing, and GetModel says which engine.
     engine: Literal["auto", "batch", "single"] = "auto"
-    prefill_chunk: Annotated[int, Field(ge=16, le=8192)] = 64  # tokens that a joining prompt may hold the others up by
+    prefill_chunk: Literal["auto"] | Annotated[int, Field(ge=16, le=8192)] = "auto"  # tokens (engine/batch/chunk.py)
     kv_cache_bytes: Bytes = 0  # 0: what the memory limit allows
     prefix_cache_bytes: Annotated[int, Field(ge=-1, le=2**50)] = -1  # -1: a share of the KV cache; 0: off
     speculation: Literal["off", "ngram"] = "off"

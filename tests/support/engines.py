@@ -13,7 +13,8 @@ HELLO_MODEL = Path(__file__).resolve().parents[2] / "examples" / "hello-model" /
 
 def hello_spec(profile_dir: Path, **changes: object) -> EngineSpec:
     """The hello model on at most two threads."""
-    spec = EngineSpec(HELLO_MODEL, profile_dir, intra_op_threads=min(2, os.cpu_count() or 1), spinning=False)
+    threads = min(2, os.cpu_count() or 1)
+    spec = EngineSpec(HELLO_MODEL, profile_dir, intra_op_threads=threads, spinning=False, prefill_chunk=64)
     return dataclasses.replace(spec, **changes)  # type: ignore[arg-type]  # tests name fields of EngineSpec
 
 

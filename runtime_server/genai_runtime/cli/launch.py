@@ -58,7 +58,7 @@ def _spec(settings: Settings, folder: Path) -> EngineSpec:
         memory_pattern=settings.memory_pattern,
         max_sequence_length=settings.max_length,
         max_concurrent=settings.max_concurrent_requests,
-        prefill_chunk=settings.prefill_chunk,
+        prefill_chunk=0 if settings.prefill_chunk == "auto" else settings.prefill_chunk,
         kv_cache_bytes=settings.kv_cache_bytes,
         prefix_cache_bytes=settings.prefix_cache_bytes,
         stream_interval_seconds=settings.stream_interval_seconds,

@@ -28,7 +28,7 @@ class EngineSpec:
     memory_pattern: bool | None = None
     max_sequence_length: int = 0  # 0: the model's context length
     max_concurrent: int = 4  # requests held at once; the batch engine's rows
-    prefill_chunk: int = 64  # tokens; what a joining prompt may delay the running streams by
+    prefill_chunk: int = 0  # tokens; what a joining prompt may delay the running streams by; 0: measured at the load
     kv_cache_bytes: int = 0  # 0: what the memory limit allows
     prefix_cache_bytes: int = -1  # -1: a share of the KV cache; 0: off
     stream_interval_seconds: float = 0.0  # how long tokens may be gathered before the front is told

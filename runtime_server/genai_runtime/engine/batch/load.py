@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 
 from genai_runtime.engine import genai_capi, ort
+from genai_runtime.engine.batch.chunk import fitting_chunk
 from genai_runtime.engine.batch.grammar import Grammars, GuidanceUnavailable
 from genai_runtime.engine.batch.graph import Graph, KvBlock
 from genai_runtime.engine.batch.memory import KvMemory, blocks, kv_budget, prefix_budget, resident_bytes
@@ -47,7 +48,7 @@ def load(spec: EngineSpec, make_graph: MakeGraph = Graph.load) -> Loaded:
     graph = make_graph(spec, spec.max_concurrent + spare, wanted)
     grammars = _grammars(spec, graph, inspected)  # before memory is counted: 130 MB at 150,000 tokens
     try:
-        chunk = max(SHORTEST_CHUNK, spec.prefill_chunk)
+        chunk = max(SHORTEST_CHUNK, spec.prefill_chunk or _fitting_chunk(graph))
         rows = Rows(graph, spec.max_concurrent, *_memory(spec, graph, _resident_with_scratch(graph, chunk)))
     except ort.OrtError as error:
         graph.close()
@@ -80,6 +81,15 @@ def _memory(spec: EngineSpec, graph: Graph, resident: int) -> tuple[KvMemory, Pr
     budget = kv_budget(spec.kv_cache_bytes, limit, resident, all_rows + kept)
     prefixes: PrefixCache[KvBlock] = PrefixCache(prefix_budget(spec.prefix_cache_bytes, budget))
     return KvMemory(budget, size, graph.rows), prefixes
+
+
+def _fitting_chunk(graph: Graph) -> int:
+    longest = graph.max_length - 1
+
+    def prefill(count: int) -> None:
+        graph.prefill(0, np.zeros(min(count, longest), np.int64), 0)
+
+    return fitting_chunk(prefill)
 
 
 def _resident_with_scratch(graph: Graph, chunk: int) -> int:
