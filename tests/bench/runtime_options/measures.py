@@ -146,16 +146,18 @@ def cost_percent(rates: dict[str, list[float]], kind: str) -> float:
 async def files(field: Field, windows: int) -> dict[str, Any]:
     """`windows` of 200 runs on all pods under load: runs that are missing in traces, and traces that are not valid."""
     lost = unparsable = 0
-    async with field.load(2):
-        for number in range(windows):
-            name = f"files-{number}"
+    for number in range(windows):
+        name = f"files-{number}"
+        # Merging has the lowest priority, and would wait for the load's end.
+        async with field.load(2):
             _create(field, name, limits={"maxRuns": WINDOW_RUNS, "maxSeconds": 120})
-            ended = await asyncio.to_thread(_wait_phase, field, name, ("Complete", "Failed"))
-            for pod in ended["status"]["pods"]:
-                kept, valid = await asyncio.to_thread(_trace, field, pod)
-                lost += WINDOW_RUNS - kept
-                unparsable += not valid
-            _delete(field, name)
+            await asyncio.to_thread(_wait_captured, field, name)
+        ended = await asyncio.to_thread(_wait_phase, field, name, ("Complete", "Failed"))
+        for pod in ended["status"]["pods"]:
+            kept, valid = await asyncio.to_thread(_trace, field, pod)
+            lost += WINDOW_RUNS - kept
+            unparsable += not valid
+        _delete(field, name)
     return {"windows": windows, "pods": len(field.pods()), "lost": lost, "unparsable": unparsable}
 
 
@@ -208,6 +210,17 @@ def _wait_phase(field: Field, name: str, phases: Sequence[str]) -> Object:
         return found if status.get("phase") in phases and opened else None
 
     return wait_until(f"profile {name} is {' or '.join(phases)}", there, 120)
+
+
+def _wait_captured(field: Field, name: str) -> None:
+    """All pods have a window of it, and none is open any more."""
+
+    def captured() -> bool:
+        found = field.cluster.get("GenAIProfile", name, field.model.namespace, API_VERSION) or {}
+        states = [pod.get("state", "Pending") for pod in found.get("status", {}).get("pods", [])]
+        return bool(states) and not {"Pending", "Open"} & set(states)
+
+    wait_until(f"profile {name} captured", captured, 120)
 
 
 def _wait_closed(field: Field) -> None:
