@@ -21,12 +21,13 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class OperatorReply:
-    """One kind of operator in a finished window; `share` (0 to 1) is of all operators' time."""
+    """One kind of operator in a finished window; `share` (0 to 1) is of all operators' time, `microseconds` its own."""
 
     op_type: str
     provider: str
     calls: int
     share: float
+    microseconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ def _reply(profile: Any) -> WindowReply:
         dropped_runs=profile.dropped_runs,
         overhead_percent=profile.overhead_percent if profile.HasField("overhead_percent") else None,
         operators=tuple(
-            OperatorReply(each.op_type, each.provider, each.calls, each.share) for each in profile.top_operators
+            OperatorReply(each.op_type, each.provider, each.calls, each.share, each.microseconds)
+            for each in profile.top_operators
         ),
         message=profile.message,
     )

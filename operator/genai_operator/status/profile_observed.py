@@ -11,12 +11,13 @@ from genai_operator.status.profile_reasons import ProfileReason
 
 @dataclass(frozen=True, slots=True)
 class OperatorUse:
-    """One kind of operator in a finished window; `share` (0 to 1) is of all operators' time."""
+    """One kind of operator in a finished window; `share` (0 to 1) is of all operators' time, `microseconds` its own."""
 
     op_type: str
     provider: str
     calls: int
     share: float
+    microseconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,18 @@ def overhead_percent(pods: Sequence[ProfilePod]) -> float | None:
 def top_operators(pods: Sequence[ProfilePod], reports: Mapping[str, WindowReport]) -> tuple[TopOperator, ...]:
     """The costliest kinds of operators of the complete windows.
 
-    A pod tells shares, not times: all run the same model, so a pod counts for as much as it captured runs.
+    A pod tells the share of each kind, and its time for the costliest only; a pod counts for as much as all its
+    operators took.
     """
     told = [reports[pod.uid] for pod in pods if pod.state == "Complete" and pod.uid in reports]
-    total = sum(report.runs for report in told)
+    weights = _weights(told)
+    total = sum(weights)
     shares: dict[tuple[str, str], float] = {}
     calls: dict[tuple[str, str], int] = {}
-    for report in told:
+    for report, weight in zip(told, weights, strict=True):
         for use in report.operators:
             key = (use.op_type[:128], use.provider[:128])
-            shares[key] = shares.get(key, 0.0) + use.share * report.runs / max(total, 1)
+            shares[key] = shares.get(key, 0.0) + use.share * weight / max(total, 1)
             calls[key] = calls.get(key, 0) + use.calls
     order = sorted(shares, key=lambda key: (-shares[key], key))
     return tuple(
@@ -37,6 +39,16 @@ def top_operators(pods: Sequence[ProfilePod], reports: Mapping[str, WindowReport
         )
         for key in order[:MAX_TOP_OPERATORS]
     )
+
+
+def _weights(reports: Sequence[WindowReport]) -> list[float]:
+    """Microseconds of all operators of each window; runs instead where one of the pods does not tell times."""
+    times = []
+    for report in reports:
+        share = sum(use.share for use in report.operators)
+        spent = sum(use.microseconds for use in report.operators)
+        times.append(spent / share if share and spent else 0.0)
+    return times if all(times) else [float(report.runs) for report in reports]
 
 
 def pods_artifact(pods: Sequence[ProfilePod], reports: Mapping[str, WindowReport]) -> Artifact | None:

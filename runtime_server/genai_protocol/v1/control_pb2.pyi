@@ -712,10 +712,13 @@ class OperatorShare(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     CALLS_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
+    MICROSECONDS_FIELD_NUMBER: _builtins.int
     op_type: _builtins.str
     provider: _builtins.str
     calls: _builtins.int
     share: _builtins.float
+    microseconds: _builtins.int
+    """Its own time in all captured runs."""
     def __init__(
         self,
         *,
@@ -723,10 +726,11 @@ class OperatorShare(_message.Message):
         provider: _builtins.str = ...,
         calls: _builtins.int = ...,
         share: _builtins.float = ...,
+        microseconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "op_type", b"op_type", "provider", b"provider", "share", b"share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "microseconds", b"microseconds", "op_type", b"op_type", "provider", b"provider", "share", b"share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

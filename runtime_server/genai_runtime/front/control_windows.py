@@ -88,10 +88,7 @@ def describe_profile(profile: Profile) -> pb.Profile:
         dropped_runs=profile.dropped_runs,
         trace_bytes=profile.trace_bytes,
         events=profile.events,
-        top_operators=[
-            pb.OperatorShare(op_type=share.op_type, provider=share.provider, calls=share.calls, share=share.share)
-            for share in profile.top_operators
-        ],
+        top_operators=[pb.OperatorShare(**asdict(share)) for share in profile.top_operators],
         message=profile.message,
         window_id=profile.window_id,
         skipped_runs=profile.skipped_runs,

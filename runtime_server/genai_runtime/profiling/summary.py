@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class OperatorShare:
-    """One kind of operator on one execution provider; `share` (0 to 1) is of the time of all operators."""
+    """One kind of operator on one execution provider.
+
+    `share` (0 to 1) is of the time of all operators; `microseconds` is its own, of all runs together.
+    """
 
     op_type: str
     provider: str
     calls: int
     share: float
+    microseconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,8 @@ class OperatorTotals:
         total = sum(self._microseconds.values())
         order = sorted(self._calls, key=lambda key: (-self._microseconds[key], -self._calls[key], key))
         return [
-            OperatorShare(key[0], key[1], self._calls[key], self._microseconds[key] / total if total else 0.0)
-            for key in order[:limit]
+            OperatorShare(key[0], key[1], self._calls[key], spent / total if total else 0.0, spent)
+            for key, spent in ((key, self._microseconds[key]) for key in order[:limit])
         ]
 
     def per_run(self, runs: int) -> list[OperatorTime]:

@@ -113,7 +113,7 @@ def test_a_pods_words_are_bounded() -> None:
     assert (len(entry.message), len(entry.profile_id or ""), entry.overhead_percent) == (1024, 128, 1_000_000.0)
 
 
-def test_sums_are_weighted_by_runs_and_do_not_count_what_was_lost() -> None:
+def test_without_times_sums_are_weighted_by_runs_and_do_not_count_what_was_lost() -> None:
     complete = [
         ProfilePod(name="a", uid="a", state="Complete", runs=30, overhead_percent=1.0),
         ProfilePod(name="b", uid="b", state="Complete", runs=10, overhead_percent=5.0),
@@ -127,6 +127,18 @@ def test_sums_are_weighted_by_runs_and_do_not_count_what_was_lost() -> None:
     assert overhead_percent(complete[2:]) is None
     shares = [(each.op_type, each.calls, each.share_percent) for each in top_operators(complete, reports)]
     assert shares == [("MatMul", 3, 60.0), ("Softmax", 2, 25.0)]
+
+
+def test_a_pod_counts_for_the_time_that_its_operators_took() -> None:
+    pods = [ProfilePod(name=name, uid=name, state="Complete", runs=10) for name in ("slow", "fast")]
+    slow = (OperatorUse("MatMul", "CPU", 5, 0.5, 3000), OperatorUse("Add", "CPU", 5, 0.25, 1500))
+    fast = (OperatorUse("MatMul", "CPU", 5, 0.2, 400), OperatorUse("Add", "CPU", 5, 0.8, 1600))
+    reports = {
+        "slow": WindowReport("Complete", runs=10, operators=slow),
+        "fast": WindowReport("Complete", runs=10, operators=fast),
+    }
+    shares = {each.op_type: each.share_percent for each in top_operators(pods, reports)}
+    assert shares == {"MatMul": 42.5, "Add": 38.8}
 
 
 def test_a_status_of_a_hundred_pods_fits_its_schema() -> None:

@@ -10,9 +10,9 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 def test_shares_are_by_kind_and_provider_costliest_first() -> None:
     operators = [("MatMul", CPU, 30), ("Add", CPU, 10), ("MatMul", CUDA, 40), ("MatMul", CPU, 20)]
     assert operator_shares(operators, 10) == [
-        OperatorShare("MatMul", CPU, 2, 0.5),
-        OperatorShare("MatMul", CUDA, 1, 0.4),
-        OperatorShare("Add", CPU, 1, 0.1),
+        OperatorShare("MatMul", CPU, 2, 0.5, 50),
+        OperatorShare("MatMul", CUDA, 1, 0.4, 40),
+        OperatorShare("Add", CPU, 1, 0.1, 10),
     ]
 
 
