@@ -1689,23 +1689,23 @@ class ModelEnsembling(_message.Message):
         def WhichOneof(self, oneof_group: _WhichOneofArgType__model_version) -> _WhichOneofReturnType__model_version | None: ...
 
     STEP_FIELD_NUMBER: _builtins.int
-    MAX_INFLIGHT_REQUESTS_FIELD_NUMBER: _builtins.int
-    max_inflight_requests: _builtins.int
+    MAX_INFLIGHT_RESPONSES_FIELD_NUMBER: _builtins.int
+    max_inflight_responses: _builtins.int
     @_builtins.property
     def step(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelEnsembling.Step]: ...
     def __init__(
         self,
         *,
         step: _abc.Iterable[Global___ModelEnsembling.Step] | None = ...,
-        max_inflight_requests: _builtins.int | None = ...,
+        max_inflight_responses: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_inflight_requests", b"_max_inflight_requests", "max_inflight_requests", b"max_inflight_requests"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_inflight_responses", b"_max_inflight_responses", "max_inflight_responses", b"max_inflight_responses"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_inflight_requests", b"_max_inflight_requests", "max_inflight_requests", b"max_inflight_requests", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_inflight_responses", b"_max_inflight_responses", "max_inflight_responses", b"max_inflight_responses", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__max_inflight_requests: _TypeAlias = _typing.Literal["max_inflight_requests"]  # noqa: Y015
-    _WhichOneofArgType__max_inflight_requests: _TypeAlias = _typing.Literal["_max_inflight_requests", b"_max_inflight_requests"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_inflight_requests) -> _WhichOneofReturnType__max_inflight_requests | None: ...
+    _WhichOneofReturnType__max_inflight_responses: _TypeAlias = _typing.Literal["max_inflight_responses"]  # noqa: Y015
+    _WhichOneofArgType__max_inflight_responses: _TypeAlias = _typing.Literal["_max_inflight_responses", b"_max_inflight_responses"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_inflight_responses) -> _WhichOneofReturnType__max_inflight_responses | None: ...
 
 Global___ModelEnsembling: _TypeAlias = ModelEnsembling  # noqa: Y015
 
