@@ -1,5 +1,5 @@
-"""The programs that Go builds: Kubernetes in one binary (kubectl included), the pause program, CoreDNS, Helm, and
-kind where it is asked for.
+"""The programs that Go builds: Kubernetes in one binary (kubectl included), the pause program, CoreDNS, Helm; and kind
+and a container registry where they are asked for.
 
 Each is built once into the cache, under a name that holds the hash of everything it is made from.
 """
@@ -58,6 +58,7 @@ HELM = Program(
     "helm", "helm.sh/helm/v4/cmd/helm@v4.3.1", "Helm 4.3.1", ("helm.sh/helm/v4/internal/version.version=v4.3.1",)
 )
 KIND = Program("kind", "sigs.k8s.io/kind@v0.33.0", "kind 0.33.0")
+REGISTRY = Program("registry", "github.com/distribution/distribution/v3/cmd/registry@v3.1.2", "the registry 3.1.2")
 LOCAL = (LOCALKUBE, PAUSE, COREDNS, HELM)
 
 

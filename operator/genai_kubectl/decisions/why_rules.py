@@ -107,6 +107,26 @@ RULES: dict[str, Rule] = {
     "ModelInvalid": Rule(
         "{name} does not start because its model folder cannot be used: {message}", "build or copy the folder again"
     ),
+    "ModelTooLarge": Rule(
+        "{name} does not start because its model is larger than it may be: {message}",
+        f"raise spec.model.maxBytes, or name a smaller folder: {_EDIT}",
+    ),
+    "ChecksumMismatch": Rule(
+        "{name} does not start because its model is not the one that was promised: {message}",
+        f"correct spec.model.sha256, or find out who changed the source: {_EDIT}",
+    ),
+    "Unauthorized": Rule(
+        "{name} does not start because its model's source refuses the credentials: {message}",
+        "correct the Secret that spec.model.secretName names",
+    ),
+    "SourceUnavailable": Rule(
+        "{name} does not start because its model's source does not answer: {message}",
+        "correct spec.model.endpoint, and look at network policies, proxies and the server's authority",
+    ),
+    "StorageFull": Rule(
+        "{name} does not start because its model's cache has no room: {message}",
+        "enlarge the claim of spec.model.cache, or remove models from it",
+    ),
     "ExecutionProviderUnavailable": Rule(
         "{name} does not start because its spec.provider cannot run there: {message}",
         "use a node and an image that have it, or provider: cpu",

@@ -49,6 +49,11 @@ class Reason(StrEnum):
     # The model.
     MODEL_NOT_FOUND = "ModelNotFound"
     MODEL_INVALID = "ModelInvalid"
+    MODEL_TOO_LARGE = "ModelTooLarge"
+    CHECKSUM_MISMATCH = "ChecksumMismatch"
+    UNAUTHORIZED = "Unauthorized"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
+    STORAGE_FULL = "StorageFull"
     EXECUTION_PROVIDER_UNAVAILABLE = "ExecutionProviderUnavailable"
     PROVIDER_DEGRADED = "ProviderDegraded"
     # Runtime options.
@@ -65,6 +70,11 @@ class Reason(StrEnum):
 LAST_WORDS = (
     Reason.MODEL_NOT_FOUND,
     Reason.MODEL_INVALID,
+    Reason.MODEL_TOO_LARGE,
+    Reason.CHECKSUM_MISMATCH,
+    Reason.UNAUTHORIZED,
+    Reason.SOURCE_UNAVAILABLE,
+    Reason.STORAGE_FULL,
     Reason.EXECUTION_PROVIDER_UNAVAILABLE,
     Reason.OUT_OF_MEMORY,
     Reason.INVALID_SPEC,

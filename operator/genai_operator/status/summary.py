@@ -22,7 +22,15 @@ from genai_operator.status.placement import fallen_back, placement
 from genai_operator.status.reasons import ConditionType, Reason
 from genai_operator.status.rollout_gate import blocked
 
-_MODEL_FAULTS = (Reason.MODEL_NOT_FOUND, Reason.MODEL_INVALID)
+_MODEL_FAULTS = (
+    Reason.MODEL_NOT_FOUND,
+    Reason.MODEL_INVALID,
+    Reason.MODEL_TOO_LARGE,
+    Reason.CHECKSUM_MISMATCH,
+    Reason.UNAUTHORIZED,
+    Reason.SOURCE_UNAVAILABLE,
+    Reason.STORAGE_FULL,
+)
 
 
 def summarise(model: GenAIModel, observed: ObservedModel) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from genai_runtime.collector.authorities import have_authorities
+from genai_runtime.authorities import have_authorities
 from genai_runtime.collector.errors import CollectionFailed
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from genai_runtime.collector.authorities import have_authorities
+from genai_runtime.authorities import have_authorities
 from genai_runtime.collector.bucket import BucketOutput
 
 
