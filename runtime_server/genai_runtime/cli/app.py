@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from genai_runtime.cli import client, collect, ctl, serving
+from genai_runtime.cli import client, collect, ctl, serving, tune
 from genai_runtime.errors import RuntimeServerError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("generate")(client.generate)
 app.command("requests")(client.requests)
 app.command("cancel")(client.cancel)
 app.command("collect")(collect.collect)
+app.command("tune")(tune.tune)
 app.add_typer(ctl.app, name="ctl")
 
 

@@ -72,11 +72,8 @@ def _carry_out(asked: _Asked) -> Collected:
 
 
 def _leave(line: str) -> None:
-    """Where Kubernetes picks it up, if there is such a place: the operator reads the result there."""
-    path = Path(os.environ.get("GENAI_TERMINATION_LOG") or logs.TERMINATION_LOG)
-    if path == logs.TERMINATION_LOG and not path.is_file():
-        return
+    """The operator reads the result there."""
     try:
-        path.write_text(line + "\n", encoding="utf-8")
+        logs.leave(line)
     except OSError as error:
-        print(f"genai-runtime: {path} cannot be written: {error}", file=sys.stderr)
+        print(f"genai-runtime: the termination log cannot be written: {error}", file=sys.stderr)

@@ -31,7 +31,7 @@ def serve(settings: Settings, folder: Path, name: str) -> None:
 async def run(settings: Settings, folder: Path, name: str) -> None:
     """Serve until SIGTERM or SIGINT. Raises what `RuntimeServer` and `inspect_model` raise."""
     inspect_model(folder)
-    spec, silence = _spec(settings, folder), settings.engine_silence_seconds
+    spec, silence = engine_spec(settings, folder), settings.engine_silence_seconds
     # A pod's settings come as one variable, which the engine process does not read.
     level: dict[str, str] = {"GENAI_LOG_LEVEL": settings.log_level}
     engine = EngineProcess(spec, settings.engine, silence_seconds=silence, environment=level)
@@ -46,11 +46,15 @@ async def run(settings: Settings, folder: Path, name: str) -> None:
     await server.run()
 
 
-def _spec(settings: Settings, folder: Path) -> EngineSpec:
+def engine_spec(settings: Settings, folder: Path) -> EngineSpec:
+    """What the settings mean to an engine on this machine."""
     return EngineSpec(
         model_dir=folder.resolve(),
         profile_dir=settings.profile_dir,
         provider=settings.device,
+        provider_options=settings.provider_options.of(settings.device),
+        provider_fallback=settings.provider_fallback == "allow",
+        precision=settings.precision,
         intra_op_threads=settings.thread_count(),
         spinning=settings.spinning,
         graph_optimization_level=settings.graph_optimization_level,

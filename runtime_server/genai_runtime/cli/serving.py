@@ -39,8 +39,8 @@ def serve(
         folder, name = locate(model or settings.model_dir)
         launch.serve(settings, folder, name)
     except RuntimeServerError as error:
-        logs.last_words(_reason(error), error.message)
-        _log.error("cannot serve", reason=_reason(error), error=error.message)
+        logs.last_words(reason_of(error), error.message)
+        _log.error("cannot serve", reason=reason_of(error), error=error.message)
         raise
 
 
@@ -69,7 +69,7 @@ def locate(model: str) -> tuple[Path, str]:
     return folder, match[1]
 
 
-def _reason(error: RuntimeServerError) -> str:
+def reason_of(error: RuntimeServerError) -> str:
     """One of the condition reasons of docs/status.md."""
     if isinstance(error, ModelUnusable):
         return error.reason

@@ -116,12 +116,16 @@ def _free_message(_: object, __: str, line: structlog.typing.EventDict) -> struc
 
 def last_words(reason: str, message: str) -> None:
     """Leave {"reason", "message"} where Kubernetes picks it up, if there is such a place."""
-    path = Path(os.environ.get("GENAI_TERMINATION_LOG") or TERMINATION_LOG)
-    if path == TERMINATION_LOG and not path.is_file():
-        return
     line = json.dumps({"reason": reason, "message": message}, ensure_ascii=False)
     while len(line.encode()) >= _MAX_LAST_WORDS:
         message = message[: len(message) * 3 // 4]
         line = json.dumps({"reason": reason, "message": message}, ensure_ascii=False)
     with suppress(OSError):  # it is a courtesy; the log has said the same
+        leave(line)
+
+
+def leave(line: str) -> None:
+    """Leave one line where Kubernetes picks it up, if there is such a place. Raises OSError."""
+    path = Path(os.environ.get("GENAI_TERMINATION_LOG") or TERMINATION_LOG)
+    if path != TERMINATION_LOG or path.is_file():
         path.write_text(line + "\n", encoding="utf-8")

@@ -1,0 +1,79 @@
+"""`genai-runtime tune` as people and Jobs run it: real engine processes, the hello model, one JSON object."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.engines import HELLO_MODEL
+
+COMMAND = [sys.executable, "-c", "from genai_runtime.cli import main; main()", "tune"]
+
+
+def tune(tmp_path: Path, *arguments: str, **settings: object) -> tuple["subprocess.CompletedProcess[str]", str]:
+    """What it printed, and what it left for Kubernetes."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GENAI_")}
+    left = tmp_path / "termination-log"
+    own = {
+        "GENAI_RUN_DIR": str(tmp_path / "run"),
+        "GENAI_PROFILE_DIR": str(tmp_path / "profiles"),
+        "GENAI_TERMINATION_LOG": str(left),
+        "GENAI_SETTINGS": json.dumps(settings),
+    }
+    done = subprocess.run(
+        [*COMMAND, *arguments], env={**kept, **own}, capture_output=True, text=True, timeout=300, check=False
+    )
+    return done, left.read_text() if left.exists() else ""
+
+
+@pytest.mark.model
+@pytest.mark.timeout(360)
+def test_a_tiny_sweep_measures_what_it_was_told_to(tmp_path: Path) -> None:
+    done, left = tune(
+        tmp_path,
+        *(str(HELLO_MODEL), "--clients", "1,3", "--prompt-tokens", "8", "--new-tokens", "4"),
+        *("--seconds", "86400", "--slot", "0.05", "--spinning", "enabled"),
+        *("--threads", "none", "--batch", "none", "--prefill-chunk", "none"),
+        threads=1,
+        spinning=False,
+        max_concurrent_requests=2,
+        prefill_chunk=32,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert json.loads(left) == found
+    assert len(left.encode()) < 4096
+    assert found["present"] == {
+        "intraOpThreads": 1,
+        "spinning": "disabled",
+        "prefillChunk": 32,
+        "maxBatchSize": 2,
+    }
+    assert found["settings"] in ({}, {"spinning": "enabled"})
+    assert [each["clients"] for each in found["figures"]] == [1, 3]
+    assert all(each["tokensPerSecond"] > 0 and each["timeToFirstTokenMs"] > 0 for each in found["figures"])
+    assert (found["engine"], found["provider"], found["notMeasured"]) == ("batch", "cpu", [])
+    assert found["measurements"] >= 1 + 4 + 3  # the first, two rounds of two, and the confirmation
+    tried = [json.loads(line) for line in done.stderr.splitlines() if '"measured"' in line]
+    assert {(each["threads"], each["spinning"], each["batch"]) for each in tried} == {(1, False, 2), (1, True, 2)}
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("arguments", "reason", "words"),
+    [
+        (("--prompt-tokens", "1000000"), "InvalidSpec", "state a shorter load"),
+        (("--clients", "none"), "InvalidSpec", "--clients"),
+        (("--threads", "two"), "InvalidSpec", "'two' is not a list of numbers"),
+        (("--spinning", "fast"), "InvalidSpec", "neither enabled nor disabled"),
+    ],
+)
+def test_what_cannot_be_done_is_said(tmp_path: Path, arguments: tuple[str, ...], reason: str, words: str) -> None:
+    done, left = tune(tmp_path, str(HELLO_MODEL), *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert words in done.stderr
+    told = json.loads(left)
+    assert (told["reason"], words in told["message"]) == (reason, True)

@@ -1,0 +1,88 @@
+"""The order of a sweep, on a machine whose speeds are given: what is tried, what is kept, and when there is no time."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from genai_runtime.engine.protocol import ModelInfo
+from genai_runtime.errors import InvalidSettings, ModelUnusable
+from genai_runtime.tuning.choice import Figure
+from genai_runtime.tuning.load import Visit
+from genai_runtime.tuning.plan import Candidate, Load, Sweep
+from genai_runtime.tuning.result import result
+from genai_runtime.tuning.sweep import Outcome, Task, run
+
+PRESENT = Candidate(threads=2, spinning=True, batch=4, prefill_chunk=0)
+INFO = ModelInfo("qwen2", 64, 100, 64, [1], 0, "batch", "", "cpu", 2, "1", "1", prefill_chunk=64)
+TASK = Task(PRESENT, Sweep(prefill_chunk=(), batch=()), Load((8,), 16, 16), cpus=2, seconds=1000.0)
+
+
+class Machine:
+    """Takes a second to start an engine, and as long as it is told to measure it."""
+
+    def __init__(self, speeds: dict[Candidate, float], info: ModelInfo = INFO) -> None:
+        self.speeds, self.info = speeds, info
+        self.now = 0.0
+        self.visited: list[Candidate] = []
+
+    async def __call__(self, candidate: Candidate, seconds: float) -> Visit:
+        self.visited.append(candidate)
+        self.now += 1.0 + seconds
+        if candidate not in self.speeds:
+            raise ModelUnusable("OutOfMemory", "too large")
+        return Visit(self.info, 1.0, (Figure(8, self.speeds[candidate], 5.0),))
+
+    def tune(self, task: Task = TASK) -> Outcome:
+        return asyncio.run(run(task, self, lambda: self.now))
+
+
+def test_the_second_axis_goes_on_from_the_best_of_the_first() -> None:
+    one = replace(PRESENT, threads=1)
+    quiet = replace(one, spinning=False)
+    machine = Machine({PRESENT: 10.0, one: 12.0, quiet: 13.0})
+    found = machine.tune()
+    assert found.best == quiet
+    assert (found.unmeasured, found.failed) == ([], [])
+    (gain,) = found.gains
+    assert round(gain.percent, 6) == 30.0
+    assert machine.visited[-6:].count(PRESENT) == 3  # side by side with the best at the end
+    assert replace(PRESENT, spinning=False) not in machine.visited
+    assert machine.now <= TASK.seconds
+    assert found.measured == len(machine.visited)
+    told = result(TASK, found)
+    assert told["settings"] == {"intraOpThreads": 1, "spinning": "disabled"}
+    assert told["present"] == {"intraOpThreads": 2, "spinning": "enabled", "prefillChunk": 64, "maxBatchSize": 4}
+
+
+def test_settings_that_cannot_run_are_told_and_left_out() -> None:
+    found = Machine({PRESENT: 10.0, replace(PRESENT, spinning=False): 10.1}).tune()
+    assert found.best == PRESENT
+    assert "too large" in found.failed[0]
+    assert result(TASK, found)["settings"] == {}
+    assert result(TASK, found)["figures"][0]["gainPercent"] == 0.0
+
+
+def test_present_settings_that_cannot_run_are_a_failure() -> None:
+    with pytest.raises(ModelUnusable, match="too large"):
+        Machine({}).tune()
+
+
+def test_without_time_nothing_is_tried_and_it_is_said() -> None:
+    machine = Machine({PRESENT: 10.0})
+    found = machine.tune(replace(TASK, seconds=3.0))
+    assert (found.best, found.unmeasured) == (PRESENT, ["threads", "spinning"])
+    assert set(machine.visited) == {PRESENT}
+    assert found.gains[0].present.tokens_per_second == 10.0
+
+
+def test_chunks_are_refused_where_the_engine_has_none() -> None:
+    machine = Machine({PRESENT: 10.0}, replace(INFO, engine="single", prefill_chunk=0))
+    with pytest.raises(InvalidSettings, match="single reads no prompts in chunks"):
+        machine.tune(replace(TASK, sweep=Sweep(prefill_chunk=(32,))))
+
+
+def test_a_slot_that_is_given_is_kept() -> None:
+    machine = Machine({PRESENT: 10.0, replace(PRESENT, threads=1): 9.0, replace(PRESENT, spinning=False): 9.0})
+    machine.tune(replace(TASK, slot=0.5))
+    assert machine.now == 1.5 * len(machine.visited)
