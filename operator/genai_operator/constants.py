@@ -38,6 +38,10 @@ ANNOTATION_PAUSE = f"{GROUP}/pause-reconciliation"
 MANAGER = "genai-operator"
 MANAGER_LIVE = "genai-operator-live"
 
+# The init containers of a model pod: one fetches the model, the other compares what is there with `model.sha256`.
+CONTAINER_FETCH = "fetch"
+CONTAINER_VERIFY = "verify"
+
 PORT_GRPC = 9000
 PORT_HTTP = 8080
 PORT_HEALTH = 9001  # where the data ports speak TLS
@@ -46,6 +50,10 @@ PORT_CONTROL = 9443
 
 # Paths inside a model pod.
 PATH_MODELS = "/models"
+# A model that has no place of its own there: one that was fetched, or the files of a ConfigMap or an image.
+PATH_MODEL = "/models/model"
+PATH_MODEL_CACHE = "/var/lib/genai/models"
+PATH_MODEL_CREDENTIALS = "/etc/genai/model-credentials"
 PATH_BUILTIN_MODELS = "/opt/genai/models"
 PATH_PROFILES = "/var/lib/genai/profiles"
 PATH_RUN = "/run/genai"

@@ -48,6 +48,12 @@ class OperatorSettings(BaseSettings):
     runtime_image: str = Field(default="localhost/genai-runtime:dev", min_length=1, max_length=500)
     image_pull_policy: str = Field(default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$")
     image_pull_secrets: CommaSeparated = ()
+    # Whether the nodes can mount an image as a volume: models of oci:// are then the kubelet's to pull.
+    image_volumes: bool = False
+    # By which model pods fetch models; empty: none.
+    http_proxy: str = Field(default="", max_length=512)
+    https_proxy: str = Field(default="", max_length=512)
+    no_proxy: str = Field(default="", max_length=4096)
 
     # Empty: the whole cluster.
     namespaces: CommaSeparated = ()

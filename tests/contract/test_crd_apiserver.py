@@ -179,6 +179,33 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an image with a space": ({"image": "not an image"}, "spec.image"),
     "a field of a later version": ({"autoscaling": {}}, "spec.autoscaling"),
     "an adapter outside its folder": ({"adapters": [{"name": "a", "path": "a/../b"}]}, "spec.adapters[0].path"),
+    "a hub's name alone": ({"model": {"uri": "hf://name"}}, "spec.model.uri"),
+    "a question that is none of ours": ({"model": {"uri": "hf://org/name?token=x"}}, "spec.model.uri"),
+    "an archive without TLS": ({"model": {"uri": "http://models.example/a.tar"}}, "spec.model.uri"),
+    "an archive with a user": ({"model": {"uri": "https://me:pw@models.example/a.tar"}}, "spec.model.uri"),
+    "a file of a ConfigMap": ({"model": {"uri": "configmap://tiny/model.onnx"}}, "spec.model.uri"),
+    "half an image's digest": ({"model": {"uri": "oci://r.example/model@sha256:0a"}}, "spec.model.uri"),
+    "a Secret for a model of the image": (
+        {"model": {"uri": "builtin://hello", "secretName": "keys"}},
+        "are for sources that are fetched",
+    ),
+    "a cache for a claim": (
+        {"model": {"uri": "pvc://claim/a", "cache": {"claimName": "cache"}}},
+        "are for sources that are fetched",
+    ),
+    "a size for a ConfigMap": (
+        {"model": {"uri": "configmap://tiny", "maxBytes": "1Gi"}},
+        "are for sources that are fetched",
+    ),
+    "a region of no bucket": ({"model": {"uri": "gs://bucket/a", "region": "us"}}, "model.region is for s3://"),
+    "an endpoint beside a URL": (
+        {"model": {"uri": "https://a.example/a.tar", "endpoint": "https://b.example"}},
+        "model.endpoint is for",
+    ),
+    "an endpoint with a question": ({"model": {"uri": "hf://a/b", "endpoint": "https://b?x"}}, "spec.model.endpoint"),
+    "offline without a cache": ({"model": {"uri": "hf://a/b", "offline": True}}, "model.offline needs model.cache"),
+    "half a folder's digest": ({"model": {"uri": "builtin://hello", "sha256": "0a"}}, "spec.model.sha256"),
+    "a folder of half a byte": ({"model": {"uri": "hf://a/b", "maxBytes": "2000000.5"}}, "spec.model.maxBytes"),
     "an adapter without a name": ({"adapters": [{"path": "a"}]}, "spec.adapters[0].name"),
     "two adapters of one name": (
         {"adapters": [{"name": "a", "path": "b"}, {"name": "a", "path": "c"}]},
@@ -242,6 +269,32 @@ def test_a_full_spec_is_taken_as_it_is_and_read_back(server: ControlPlane) -> No
         )
     model = GenAIModel.from_body(stored)
     assert model.spec == GenAIModelSpec.model_validate(FULL)
+
+
+SOURCES: list[dict[str, Any]] = [
+    {"uri": "builtin://hello", "sha256": "0a" * 32, "offline": False},
+    {"uri": "configmap://tiny.v1"},
+    {
+        "uri": "hf://Org/Na_me.v2@refs/pr/1?path=cpu/int4",
+        "secretName": "keys",
+        "endpoint": "http://[fd00::1]:8080/hub/",
+        "cache": {"claimName": "models"},
+        "offline": True,
+        "maxBytes": "20Gi",
+    },
+    {"uri": "s3://bucket/a/b", "endpoint": "https://minio.example:9000", "region": "eu-west-1"},
+    {"uri": "gs://buc_ket/a", "secretName": "keys"},
+    {"uri": "https://10.0.0.1:8443/a/hello.tar.gz", "secretName": "keys"},
+    {"uri": "oci://registry.example:5000/team/model:v1.2"},
+    {"uri": "oci://registry.example/model@sha256:" + "0a" * 32},
+]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=[each["uri"][:30] for each in SOURCES])
+def test_every_source_is_taken_and_read_back(server: ControlPlane, source: dict[str, Any]) -> None:
+    stored = create(server, with_spec(model=source))
+    assert stored["spec"]["model"] == source
+    assert GenAIModel.from_body(stored).spec.model.uri == source["uri"]
 
 
 @pytest.mark.parametrize(("spec", "field"), REFUSED.values(), ids=REFUSED.keys())

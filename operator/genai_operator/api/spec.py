@@ -7,36 +7,17 @@ parts have modules of their own, `engine_spec.py` and `server_spec.py`.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema, model_validator
 
-from genai_operator.api import model_uri
 from genai_operator.api.base import ApiModel, cel
 from genai_operator.api.engine_spec import Adapter, Engine
 from genai_operator.api.flight_recorder_spec import FlightRecorder
+from genai_operator.api.model_source import ModelSource
 from genai_operator.api.options_spec import RuntimeOptionsSpec
 from genai_operator.api.pod_fields import LABEL_VALUE, QUALIFIED_NAME, LocalObjectReference, Resources, Toleration
 from genai_operator.api.quantity import parse_quantity
 from genai_operator.api.rollout_spec import ProviderLimits, Rollout
 from genai_operator.api.server_spec import Generation, Server, Warmup
-
-
-def _known_uri(uri: str) -> str:
-    model_uri.parse_model_uri(uri)
-    return uri
-
-
-ModelUri = Annotated[
-    str,
-    AfterValidator(_known_uri),
-    Field(
-        max_length=model_uri.MAX_LENGTH,
-        description="builtin://NAME: a model inside the runtime image. pvc://CLAIM/PATH: a folder of a "
-        "PersistentVolumeClaim in this namespace, mounted read-only.",
-        json_schema_extra=cel(
-            "self.matches('{}')".format(model_uri.PATTERN.replace("\\", "\\\\")), model_uri.EXPLANATION
-        ),
-    ),
-]
 
 MAX_THREADS = 1024
 
@@ -53,12 +34,6 @@ IntraOp = Annotated[
         }
     ),
 ]
-
-
-class ModelSource(ApiModel):
-    """Where the model comes from."""
-
-    uri: ModelUri
 
 
 class Threads(ApiModel):

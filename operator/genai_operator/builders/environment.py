@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel
-from genai_operator.builders.storage import adapter_locations
+from genai_operator.builders.model_folder import adapter_locations
 from genai_operator.constants import (
     OPERATOR_COMMON_NAME,
     PATH_API_KEYS,

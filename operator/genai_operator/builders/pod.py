@@ -5,10 +5,12 @@ from typing import Any
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.names import selector_labels, service_account_name
 from genai_operator.builders.environment import environment
+from genai_operator.builders.fetch import init_containers
 from genai_operator.builders.metadata import labels
+from genai_operator.builders.model_folder import image_volume_secrets, model_location
 from genai_operator.builders.restricted import container_security, image_pull_secrets, pod_security
 from genai_operator.builders.settings import BuilderSettings
-from genai_operator.builders.storage import model_location, volume_mounts, volumes
+from genai_operator.builders.storage import volume_mounts, volumes
 from genai_operator.constants import CONDITION_MEASURED, PORT_CONTROL, PORT_GRPC, PORT_HEALTH, PORT_HTTP, PORT_METRICS
 
 CONTAINER = "model"
@@ -39,8 +41,11 @@ def pod_template(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]
             }
         ],
         "containers": [_container(model, settings)],
-        "volumes": volumes(model),
+        "volumes": volumes(model, settings),
     }
+    initial = init_containers(model, settings, _image(model, settings))
+    if initial:
+        pod["initContainers"] = initial
     if spec.rollout.gate is not None:
         pod["readinessGates"] = [{"conditionType": CONDITION_MEASURED}]
     pod.update(_scheduling(model, settings))
@@ -50,6 +55,18 @@ def pod_template(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]
 def runtime_image(model: GenAIModel, settings: BuilderSettings) -> str:
     """The image that the model's pods run."""
     return model.spec.image or settings.runtime_image
+
+
+def _image(model: GenAIModel, settings: BuilderSettings) -> dict[str, str]:
+    return {
+        "image": runtime_image(model, settings),
+        "imagePullPolicy": model.spec.image_pull_policy or settings.image_pull_policy,
+    }
+
+
+def _pull_secrets(model: GenAIModel, settings: BuilderSettings) -> list[dict[str, str]]:
+    secrets = image_pull_secrets(model, settings)
+    return [*secrets, *(each for each in image_volume_secrets(model, settings) if each not in secrets)]
 
 
 def container_ports(model: GenAIModel) -> dict[str, int]:
@@ -67,7 +84,7 @@ def _scheduling(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
     fields = {
         "nodeSelector": dict(sorted(spec.node_selector.items())),
         "tolerations": [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in spec.tolerations],
-        "imagePullSecrets": image_pull_secrets(model, settings),
+        "imagePullSecrets": _pull_secrets(model, settings),
     }
     return {name: value for name, value in fields.items() if value}
 
@@ -76,8 +93,7 @@ def _container(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
     spec = model.spec
     return {
         "name": CONTAINER,
-        "image": runtime_image(model, settings),
-        "imagePullPolicy": spec.image_pull_policy or settings.image_pull_policy,
+        **_image(model, settings),
         "args": ["serve", model_location(model)],
         "env": environment(model),
         "ports": [
@@ -92,7 +108,7 @@ def _container(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
-        "volumeMounts": volume_mounts(model),
+        "volumeMounts": volume_mounts(model, settings),
     }
 
 

@@ -1,17 +1,17 @@
-"""Volumes of a model pod, and where the model's folder is in it."""
+"""Volumes of a model pod. Where the model's folder is, and what it lies on, is `model_folder.py`'s."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel
-from genai_operator.api.model_uri import ClaimModel, parse_model_uri
 from genai_operator.api.names import control_tls_secret_name
+from genai_operator.builders.model_folder import is_fetched, model_mounts, model_volumes
+from genai_operator.builders.settings import BuilderSettings
 from genai_operator.constants import (
     PATH_API_KEYS,
-    PATH_BUILTIN_MODELS,
     PATH_CLIENT_CA,
     PATH_CONTROL_TLS,
-    PATH_MODELS,
+    PATH_MODEL_CREDENTIALS,
     PATH_PROFILES,
     PATH_RUN,
     PATH_TLS,
@@ -50,55 +50,56 @@ class _Credentials:
         return {"name": self.volume, "secret": source}
 
 
-def model_location(model: GenAIModel) -> str:
-    """What `genai-runtime serve` is told: a folder in the pod, or a model of the image by its URI."""
-    source = parse_model_uri(model.spec.model.uri)
-    return f"{PATH_MODELS}/{source.path}" if isinstance(source, ClaimModel) else model.spec.model.uri
-
-
-def adapter_locations(model: GenAIModel) -> dict[str, str]:
-    """Where the model's LoRA adapters are in the pod, by name."""
-    source = parse_model_uri(model.spec.model.uri)
-    if isinstance(source, ClaimModel):
-        folder = f"{PATH_MODELS}/{source.path}"
-    else:
-        folder = f"{PATH_BUILTIN_MODELS}/{source.name}"
-    return {adapter.name: f"{folder}/{adapter.path}" for adapter in model.spec.adapters}
-
-
-def volumes(model: GenAIModel) -> list[dict[str, Any]]:
+def volumes(model: GenAIModel, settings: BuilderSettings) -> list[dict[str, Any]]:
     """The pod's volumes."""
-    found: list[dict[str, Any]] = [
+    credentials = [*_credentials(model), *_model_credentials(model, settings)]
+    return [
         {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": RUN_SIZE_LIMIT}},
         {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE_LIMIT}},
         {"name": "profiles", "emptyDir": {"sizeLimit": PROFILES_SIZE_LIMIT}},
-        *(each.source() for each in _credentials(model)),
+        *(each.source() for each in credentials),
+        *model_volumes(model, settings),
     ]
-    source = parse_model_uri(model.spec.model.uri)
-    if isinstance(source, ClaimModel):
-        claim = {"claimName": source.claim, "readOnly": True}
-        found.append({"name": "models", "persistentVolumeClaim": claim})
-    return found
 
 
-def volume_mounts(model: GenAIModel) -> list[dict[str, Any]]:
-    """Where the container sees them."""
-    mounts: list[dict[str, Any]] = [
+def volume_mounts(model: GenAIModel, settings: BuilderSettings) -> list[dict[str, Any]]:
+    """Where the model's container sees them."""
+    return [
         {"name": "run", "mountPath": PATH_RUN},
         {"name": "tmp", "mountPath": "/tmp"},
         {"name": "profiles", "mountPath": PATH_PROFILES},
         *(each.mount() for each in _credentials(model)),
+        *model_mounts(model, settings),
     ]
-    if isinstance(parse_model_uri(model.spec.model.uri), ClaimModel):
-        mounts.append({"name": "models", "mountPath": PATH_MODELS, "readOnly": True})
-    return mounts
+
+
+def init_volume_mounts(model: GenAIModel, settings: BuilderSettings) -> list[dict[str, Any]]:
+    """Where the init container sees them: what it needs for fetching, or for looking at the model."""
+    if not is_fetched(model, settings):
+        return [{"name": "tmp", "mountPath": "/tmp"}, *model_mounts(model, settings)]
+    return [
+        {"name": "tmp", "mountPath": "/tmp"},
+        _control_certificate(model).mount(),
+        *(each.mount() for each in _model_credentials(model, settings)),
+        *model_mounts(model, settings, fetching=True),
+    ]
+
+
+def _control_certificate(model: GenAIModel) -> _Credentials:
+    return _Credentials("control-tls", control_tls_secret_name(model.metadata.name), PATH_CONTROL_TLS, optional=False)
+
+
+def _model_credentials(model: GenAIModel, settings: BuilderSettings) -> list[_Credentials]:
+    """Of the model's source; the container that serves does not get them."""
+    secret = model.spec.model.secret_name
+    if secret is None or not is_fetched(model, settings):
+        return []
+    return [_Credentials("model-credentials", secret, PATH_MODEL_CREDENTIALS)]
 
 
 def _credentials(model: GenAIModel) -> list[_Credentials]:
     server = model.spec.server
-    found = [
-        _Credentials("control-tls", control_tls_secret_name(model.metadata.name), PATH_CONTROL_TLS, optional=False)
-    ]
+    found = [_control_certificate(model)]
     if server.tls is not None:
         found.append(_Credentials("tls", server.tls.secret_name, PATH_TLS, ("tls.crt", "tls.key")))
         if server.tls.client_ca_secret_name is not None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
-from genai_operator.api.model_uri import BuiltinModel, ClaimModel, parse_model_uri
+from genai_operator.api.model_uri import BuiltinModel, ClaimModel, ConfigMapModel, RemoteModel, parse_model_uri
 from genai_operator.api.quantity import parse_quantity
 from genai_operator.errors import InvalidModel
 from support.models import make_model
@@ -23,8 +23,17 @@ def test_a_uri_is_all_that_a_spec_needs() -> None:
         ("builtin://hello", BuiltinModel("hello")),
         ("pvc://models/llama", ClaimModel("models", "llama")),
         ("pvc://my.models/a_b/int4.v1@2", ClaimModel("my.models", "a_b/int4.v1@2")),
+        ("configmap://tiny.v1", ConfigMapModel("tiny.v1")),
+        ("hf://org/name", RemoteModel("hf", "org/name")),
+        ("hf://Org-1/Na_me.v2@refs/pr/1?path=cpu/int4", RemoteModel("hf", "Org-1/Na_me.v2@refs/pr/1?path=cpu/int4")),
+        ("s3://bucket/a/b", RemoteModel("s3", "bucket/a/b")),
+        ("gs://buc_ket/a", RemoteModel("gs", "buc_ket/a")),
+        ("https://models.example:8443/a/b.tar.gz", RemoteModel("https", "models.example:8443/a/b.tar.gz")),
+        ("oci://registry.example:5000/team/model", RemoteModel("oci", "registry.example:5000/team/model")),
+        ("oci://r.example/m:v1.2", RemoteModel("oci", "r.example/m:v1.2")),
+        ("oci://r.example/m@sha256:" + "0a" * 32, RemoteModel("oci", "r.example/m@sha256:" + "0a" * 32)),
     ],
-    ids=["a model of the image", "a folder of a claim", "a folder in a folder"],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_uri_names_a_model(uri: str, want: object) -> None:
     assert parse_model_uri(uri) == want
@@ -48,6 +57,20 @@ BAD_URIS = {
     "a null byte": "builtin://hello\0",
     "an emoji": "builtin://🦙",
     "too long": "pvc://models/" + "a" * 600,
+    "a hub's name alone": "hf://name",
+    "a revision that climbs": "hf://org/name@../x",
+    "a hidden folder of a hub": "hf://org/name?path=.git",
+    "another question to a hub": "hf://org/name?token=x",
+    "a bucket alone": "s3://bucket",
+    "a prefix that climbs": "gs://bucket/../x",
+    "a page": "https://models.example/index.html",
+    "an archive at no place": "https://models.example/.tar",
+    "an archive for a user": "https://me:secret@models.example/a.tar",
+    "an archive without TLS": "http://models.example/a.tar",
+    "an archive with a question": "https://models.example/a.tar?x=.tar",
+    "an image in capitals": "oci://registry.example/Team/Model",
+    "half a digest": "oci://registry.example/model@sha256:0a",
+    "a file of a ConfigMap": "configmap://tiny/model.onnx",
 }
 
 
@@ -61,6 +84,23 @@ def test_a_uri_without_a_form_is_refused(uri: str) -> None:
 
 BAD_SPECS: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown field": ({"autoscaling": {}}, "spec.autoscaling"),
+    "credentials for what is there": (
+        {"model": {"uri": "builtin://hello", "secretName": "keys"}},
+        "are for sources that are fetched",
+    ),
+    "offline for what is there": ({"model": {"uri": "pvc://a/b", "offline": True}}, "are for sources that are fetched"),
+    "a region of no bucket": ({"model": {"uri": "gs://bucket/a", "region": "us-east-1"}}, "model.region is for s3"),
+    "an endpoint of a URL": (
+        {"model": {"uri": "https://a.example/a.tar", "endpoint": "https://b.example"}},
+        "model.endpoint is for",
+    ),
+    "an endpoint for a user": (
+        {"model": {"uri": "hf://a/b", "endpoint": "https://me@b"}},
+        "spec.model.endpoint",
+    ),
+    "offline without a cache": ({"model": {"uri": "hf://a/b", "offline": True}}, "model.offline needs model.cache"),
+    "half a digest": ({"model": {"uri": "builtin://hello", "sha256": "0a"}}, "spec.model.sha256"),
+    "a folder of half a byte": ({"model": {"uri": "hf://a/b", "maxBytes": "2000000.5"}}, "spec.model.maxBytes"),
     "an adapter outside its folder": ({"adapters": [{"name": "a", "path": "../b"}]}, "spec.adapters.0.path"),
     "two adapters of one name": (
         {"adapters": [{"name": "a", "path": "b"}, {"name": "a", "path": "c"}]},

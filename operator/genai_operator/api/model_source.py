@@ -1,0 +1,121 @@
+"""`spec.model`: where the model comes from, and what it must be. The forms of the URI are `model_uri.py`'s.
+
+Which fields a source takes stands here twice, as CEL and as a validator. Fetching is the runtime's.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_validator
+
+from genai_operator.api import model_uri
+from genai_operator.api.base import ApiModel, cel
+from genai_operator.api.engine_spec import Memory
+from genai_operator.api.model_uri import ModelLocation, RemoteModel, parse_model_uri
+from genai_operator.api.quantity import parse_quantity
+from genai_operator.api.server_spec import SecretName
+
+_IN_PLACE_EXPLANATION = (
+    "model.secretName, endpoint, region, cache, maxBytes and offline are for sources that are fetched: hf, s3, gs, "
+    "https and oci"
+)
+_REGION_EXPLANATION = "model.region is for s3://"
+_ENDPOINT_EXPLANATION = "model.endpoint is for hf, s3, gs and oci: the URI of https:// names the server itself"
+_OFFLINE_EXPLANATION = "model.offline needs model.cache: a new pod's own cache is empty"
+
+
+def _known_uri(uri: str) -> str:
+    parse_model_uri(uri)
+    return uri
+
+
+ModelUri = Annotated[
+    str,
+    AfterValidator(_known_uri),
+    Field(
+        max_length=model_uri.MAX_LENGTH,
+        description="builtin://NAME: a model inside the runtime image. pvc://CLAIM/PATH: a folder of a "
+        "PersistentVolumeClaim in this namespace, mounted read-only. configmap://NAME: the files of a ConfigMap in "
+        "this namespace. hf://ORG/REPO[@REVISION][?path=FOLDER], s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, "
+        "https://HOST/PATH.tar (or .tar.gz, .tgz, .zip), oci://REGISTRY/REPOSITORY[:TAG|@sha256:DIGEST]: fetched by "
+        "the pod before it serves.",
+        json_schema_extra=cel(
+            "self.matches('{}')".format(model_uri.PATTERN.replace("\\", "\\\\")), model_uri.EXPLANATION
+        ),
+    ),
+]
+
+
+class ModelCache(ApiModel):
+    """Where fetched models are kept, by their content."""
+
+    claim_name: SecretName = Field(
+        description="A PersistentVolumeClaim of this namespace. Models and replicas may share it: what is there "
+        "already is not fetched again."
+    )
+
+
+class ModelSource(ApiModel):
+    """Where the model comes from, and what it must be."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            "!(self.uri.startsWith('builtin:') || self.uri.startsWith('pvc:') || self.uri.startsWith('configmap:')) || "
+            "!(has(self.secretName) || has(self.endpoint) || has(self.region) || has(self.cache) || "
+            "has(self.maxBytes) || (has(self.offline) && self.offline))",
+            _IN_PLACE_EXPLANATION,
+            ("!has(self.region) || self.uri.startsWith('s3:')", _REGION_EXPLANATION),
+            ("!has(self.endpoint) || !self.uri.startsWith('https:')", _ENDPOINT_EXPLANATION),
+            ("!has(self.offline) || !self.offline || has(self.cache)", _OFFLINE_EXPLANATION),
+        )
+    )
+
+    uri: ModelUri
+    sha256: Annotated[str, Field(max_length=64, pattern=model_uri.SHA256_PATTERN)] | None = Field(
+        default=None,
+        description="What the folder must be: the digest in status.model.digest, over all its files. Another folder is "
+        "not served.",
+    )
+    secret_name: SecretName | None = Field(
+        default=None,
+        description="A Secret of this namespace with the source's credentials: token (hf, https), AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (s3), GOOGLE_SERVICE_ACCOUNT_JSON (gs), .dockerconfigjson (oci); "
+        "ca.crt: a private authority that its server is trusted by. Absent: none.",
+    )
+    endpoint: Annotated[str, Field(max_length=253, pattern=model_uri.ENDPOINT_PATTERN)] | None = Field(
+        default=None,
+        description="URL of another server that speaks the source's protocol: a mirror of the hub, MinIO, a registry "
+        "behind another address. Absent: the source's own.",
+    )
+    region: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9-]+$")] | None = Field(
+        default=None, description="The bucket's. Absent: us-east-1."
+    )
+    cache: ModelCache | None = Field(
+        default=None, description="Where what was fetched is kept. Absent: in each pod, for the pod's life."
+    )
+    max_bytes: Memory | None = Field(
+        default=None, description="The largest folder that is fetched; a larger one is refused. Absent: 64Gi."
+    )
+    offline: StrictBool | None = Field(
+        default=None, description="Take what the cache has and send nothing to the network. Absent: false."
+    )
+
+    @model_validator(mode="after")
+    def _fields_of_its_source(self) -> Self:
+        fetched = (self.secret_name, self.endpoint, self.region, self.cache, self.max_bytes, self.offline or None)
+        if not isinstance(self.location(), RemoteModel) and any(each is not None for each in fetched):
+            raise ValueError(_IN_PLACE_EXPLANATION)
+        if self.region is not None and not self.uri.startswith("s3:"):
+            raise ValueError(_REGION_EXPLANATION)
+        if self.endpoint is not None and self.uri.startswith("https:"):
+            raise ValueError(_ENDPOINT_EXPLANATION)
+        if self.offline and self.cache is None:
+            raise ValueError(_OFFLINE_EXPLANATION)
+        return self
+
+    def location(self) -> ModelLocation:
+        """What the URI names."""
+        return parse_model_uri(self.uri)
+
+    def max_bytes_value(self) -> int | None:
+        """`max_bytes` in bytes; None when absent."""
+        return None if self.max_bytes is None else int(parse_quantity(self.max_bytes))

@@ -1,0 +1,80 @@
+"""The init container of a model pod: `genai-runtime fetch` where the model is elsewhere, `check` where its digest is to
+be compared and it is there already. The model's container starts when it has ended well.
+
+What it is told goes by arguments; credentials are files, and it alone has them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.builders.model_folder import is_fetched, max_bytes, model_location
+from genai_operator.builders.restricted import container_security
+from genai_operator.builders.settings import BuilderSettings
+from genai_operator.builders.storage import init_volume_mounts
+from genai_operator.constants import (
+    CONTAINER_FETCH,
+    CONTAINER_VERIFY,
+    PATH_CONTROL_TLS,
+    PATH_MODEL,
+    PATH_MODEL_CACHE,
+    PATH_MODEL_CREDENTIALS,
+    PORT_CONTROL,
+)
+
+# With the model's own amounts, the pod is of the same class of service as without this container, and asks for no more
+# of its node. GPUs and the like are not for fetching.
+_SHARED_RESOURCES = ("cpu", "memory")
+
+
+def init_containers(model: GenAIModel, settings: BuilderSettings, image: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The pod's `initContainers`; `image` holds the fields that say which image runs."""
+    if is_fetched(model, settings):
+        found = {"name": CONTAINER_FETCH, **image, "args": _fetch(model), **_proxies(settings)}
+    elif model.spec.model.sha256 is not None:
+        arguments = ["check", model_location(model), "--sha256", model.spec.model.sha256]
+        found = {"name": CONTAINER_VERIFY, **image, "args": arguments}
+    else:
+        return []
+    common = {
+        "resources": _resources(model),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": container_security(),
+        "volumeMounts": init_volume_mounts(model, settings),
+    }
+    return [{**found, **common}]
+
+
+def _fetch(model: GenAIModel) -> list[str]:
+    source = model.spec.model
+    arguments = ["fetch", "--uri", source.uri, "--cache", PATH_MODEL_CACHE, "--link", PATH_MODEL]
+    for option, value in (
+        ("--sha256", source.sha256),
+        ("--endpoint", source.endpoint),
+        ("--region", source.region),
+        ("--secret-dir", PATH_MODEL_CREDENTIALS if source.secret_name is not None else None),
+        ("--max-bytes", str(max_bytes(model))),
+    ):
+        arguments += [option, value] if value is not None else []
+    arguments += ["--offline"] if source.offline else []
+    # There the operator asks how far it is.
+    return [*arguments, "--control-port", str(PORT_CONTROL), "--control-tls-dir", PATH_CONTROL_TLS]
+
+
+def _proxies(settings: BuilderSettings) -> dict[str, Any]:
+    values = {
+        "HTTP_PROXY": settings.http_proxy,
+        "HTTPS_PROXY": settings.https_proxy,
+        "NO_PROXY": settings.no_proxy,
+    }
+    given = [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items() if value]
+    return {"env": given} if given else {}
+
+
+def _resources(model: GenAIModel) -> dict[str, Any]:
+    resources = model.spec.resources
+    return {
+        name: shared
+        for name, amounts in (("requests", resources.requests), ("limits", resources.limits))
+        if (shared := {each: amounts[each] for each in _SHARED_RESOURCES if each in amounts})
+    }
