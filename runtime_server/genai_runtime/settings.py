@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from genai_runtime.cpu_limit import usable_cpus
 from genai_runtime.errors import InvalidSettings
+from genai_runtime.provider_settings import Device, ProviderOptions
 
 PREFIX = "GENAI_"
 # Variables of this prefix that are read by other parts.
@@ -37,7 +38,10 @@ class Settings(BaseSettings):
     # What is served, and on what.
     model_dir: str = ""
     model_name: str = ""  # empty: the folder's name
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Device = "cpu"
+    provider_fallback: Literal["forbid", "allow"] = "forbid"  # allow: the CPU, where the device is missing
+    provider_options: ProviderOptions = ProviderOptions()  # of the device's execution provider
+    precision: Literal["", "fp32", "fp16", "bf16", "int8", "int4"] = ""  # empty: whatever the model is
     max_length: Length = 0  # 0: the model's context length
     adapters: dict[AdapterName, Path] = {}  # LoRA adapters: a folder or file each, by the name that requests use
 
@@ -121,6 +125,13 @@ class Settings(BaseSettings):
     def _clients_are_known_by_tls(self) -> Self:
         if self.client_ca_dir is not None and self.tls_dir is None:
             raise ValueError("GENAI_CLIENT_CA_DIR asks clients for certificates, which needs GENAI_TLS_DIR")
+        return self
+
+    @model_validator(mode="after")
+    def _options_of_the_device(self) -> Self:
+        foreign = self.provider_options.foreign(self.device)
+        if foreign:
+            raise ValueError(f"GENAI_PROVIDER_OPTIONS has {', '.join(foreign)}, and GENAI_DEVICE is {self.device}")
         return self
 
     def thread_count(self) -> int:

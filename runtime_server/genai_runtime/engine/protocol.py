@@ -35,6 +35,9 @@ class EngineSpec:
     memory_limit_bytes: int = 0  # of the pod; 0: the machine's
     speculation: str = "off"  # off | ngram
     adapters: dict[str, Path] = field(default_factory=dict)  # LoRA adapters by name
+    provider_options: dict[str, int | bool | str] = field(default_factory=dict)  # by the fields of provider_settings
+    provider_fallback: bool = False  # whether the CPU serves where the provider is missing
+    precision: str = ""  # what the model's weights have to be; "": whatever they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class ModelInfo:
     max_batch_size: int = 1
     prefix_caching: bool = False
     prefill_chunk: int = 0
+    precision: str = ""  # of most of the weights: fp32, fp16, bf16, int8, int4; "": the graph does not tell
+    provider_reason: str = ""  # why another provider than the one asked for; "": it is that one
 
 
 # What a request may use beyond temperature, top_k, top_p, repetition_penalty and seed.

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from genai_runtime.engine import genai_capi
+from genai_runtime.engine import genai_capi, providers
 from genai_runtime.engine.genai_capi import Config, GenAIError, Model, UnsupportedRelease
 from genai_runtime.engine.protocol import EngineSpec, ModelInfo
 from genai_runtime.errors import ModelUnusable
@@ -16,7 +16,6 @@ _LEVELS = {
     "all": "ORT_ENABLE_ALL",
 }
 _LOG_WARNINGS = 2
-_CUDA_LIBRARY = "libonnxruntime-genai-cuda.so"
 
 
 def load(spec: EngineSpec) -> tuple[Model, ModelInfo]:
@@ -26,20 +25,20 @@ def load(spec: EngineSpec) -> tuple[Model, ModelInfo]:
         genai_capi.library()
     except (UnsupportedRelease, OSError) as error:
         raise ModelUnusable("ExecutionProviderUnavailable", f"ONNX Runtime GenAI cannot be loaded: {error}") from None
-    _check_provider(spec.provider)
+    providers.prepare(spec.provider, spec.provider_options)
     try:
         with Config(spec.model_dir) as config:
             config.overlay(json.dumps(overlay(spec)))
-            config.clear_providers()
-            if spec.provider != "cpu":
-                config.append_provider(spec.provider)
+            providers.append(config, spec.provider, spec.provider_options)
             model = Model(config)
-        device = model.device_type.lower()
+        device = model.device_type
     except GenAIError as error:
-        raise _unusable(spec, str(error)) from None
-    if device != spec.provider:
+        raise providers.unusable(spec.provider, spec.model_dir, error) from None
+    try:
+        providers.check_device(spec.provider, device)
+    except ModelUnusable:
         model.close()
-        raise _unavailable(f"{spec.provider} was asked for, but GenAI took {device}")
+        raise
     return model, _info(spec, inspected)
 
 
@@ -59,26 +58,6 @@ def overlay(spec: EngineSpec) -> dict[str, Any]:
     # GenAI masks every pad token of a prompt, and crashes on a prompt of nothing else. Our sequences are never padded,
     # so no token is a pad: one in a prompt is a token like any other.
     return {"model": {"pad_token_id": -1, "decoder": {"session_options": session}}}
-
-
-def _check_provider(provider: str) -> None:
-    if provider == "cpu":
-        return
-    if provider != "cuda":
-        raise _unavailable(f"the device {provider!r} is not known to this server; cpu and cuda are")
-    if not (genai_capi.genai_folder() / _CUDA_LIBRARY).is_file():
-        raise _unavailable("cuda was asked for, but this image holds the CPU build of ONNX Runtime GenAI")
-
-
-def _unusable(spec: EngineSpec, message: str) -> ModelUnusable:
-    if spec.provider != "cpu" and spec.provider in message.lower():
-        return _unavailable(message)
-    return ModelUnusable("ModelInvalid", f"ONNX Runtime GenAI cannot load {spec.model_dir}: {message}")
-
-
-def _unavailable(why: str) -> ModelUnusable:
-    remedy = "use an image with that provider on a node that has the device, or set the device to cpu"
-    return ModelUnusable("ExecutionProviderUnavailable", f"{why}; {remedy}")
 
 
 def _info(spec: EngineSpec, inspected: InspectedModel) -> ModelInfo:

@@ -7,7 +7,6 @@ resume at once, also while the main thread is in a run. The process ends with it
 import argparse
 import contextlib
 import ctypes
-import dataclasses
 import gc
 import logging
 import os
@@ -24,6 +23,7 @@ from genai_runtime.engine import frames
 from genai_runtime.engine.batch.fit import DoesNotFit, layout_of
 from genai_runtime.engine.fake import FakeEngine
 from genai_runtime.engine.inbox import Inbox
+from genai_runtime.engine.loading import load
 from genai_runtime.engine.outbox import Outbox
 from genai_runtime.engine.protocol import Engine, EngineSpec
 from genai_runtime.engine.single import SingleEngine
@@ -51,14 +51,13 @@ class Worker:
         if not isinstance(first, frames.Load):
             raise EngineFailure("the first frame to an engine process must be Load")
         try:
-            engine, reason = make_engine(first.engine, first.spec)
-            info = engine.load(first.spec)
+            engine, info = load(make_engine, first.engine, first.spec)
         except ModelUnusable as error:
             self._send(frames.LoadFailed(error.reason, error.message))
             return
         gc.collect()
         gc.freeze()  # what is loaded stays: the collector would look through it again and again, between two tokens
-        self._send(frames.Loaded(dataclasses.replace(info, engine_reason=reason)))
+        self._send(frames.Loaded(info))
         inbox = Inbox(engine)
         threading.Thread(target=self._read, args=(inbox, engine), name="frames", daemon=True).start()
         self._serve(inbox, Outbox(first.spec.stream_interval_seconds), engine)

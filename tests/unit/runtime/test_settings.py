@@ -45,6 +45,22 @@ def test_one_variable_may_hold_many_and_a_variable_of_its_own_wins(monkeypatch: 
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [("cpu", "cpu"), ("CUDA", "cuda"), ("directml", "dml"), ("DirectML", "dml"), ("NvTensorRtRtx", "trt-rtx")],
+)
+def test_a_device_may_be_called_as_elsewhere(monkeypatch: pytest.MonkeyPatch, written: str, meant: str) -> None:
+    monkeypatch.setenv("GENAI_DEVICE", written)
+    assert load_settings().device == meant
+
+
+def test_options_are_those_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENAI_DEVICE", "cuda")
+    monkeypatch.setenv("GENAI_PROVIDER_OPTIONS", '{"cuda": {"gpu_mem_limit": 5, "enable_cuda_graph": false}}')
+    settings = load_settings()
+    assert settings.provider_options.of(settings.device) == {"gpu_mem_limit": 5, "enable_cuda_graph": False}
+
+
+@pytest.mark.parametrize(
     ("name", "value", "says"),
     [
         ("GENAI_SETTINGS", "{", "GENAI_SETTINGS is not JSON"),
@@ -52,7 +68,10 @@ def test_one_variable_may_hold_many_and_a_variable_of_its_own_wins(monkeypatch: 
         ("GENAI_SETTINGS", '{"grpc_port": -1}', "GENAI_GRPC_PORT: .*-1"),
         ("GENAI_SETTINGS", '{"grcp_port": 1}', "GENAI_GRCP_PORT: Extra inputs"),
         ("GENAI_GRPC_PORT", "70000", "GENAI_GRPC_PORT: .*65535.*'70000'"),
-        ("GENAI_DEVICE", "tpu", "GENAI_DEVICE: .*'cpu' or 'cuda'"),
+        ("GENAI_DEVICE", "tpu", "GENAI_DEVICE: .*'cpu', 'cuda'.*'qnn'"),
+        ("GENAI_PROVIDER_OPTIONS", '{"cuda": {}}', "GENAI_PROVIDER_OPTIONS has cuda, and GENAI_DEVICE is cpu"),
+        ("GENAI_PROVIDER_OPTIONS", '{"tpu": {}}', "GENAI_PROVIDER_OPTIONS: "),
+        ("GENAI_PRECISION", "int2", "GENAI_PRECISION: .*'int4'"),
         ("GENAI_THREADS", "0", "GENAI_THREADS: "),
         ("GENAI_THREADS", "many", "GENAI_THREADS: "),
         ("GENAI_TEMPERATURE", "nan", "GENAI_TEMPERATURE: "),
