@@ -20,6 +20,10 @@ KOPF_PREFIX = f"kopf.{GROUP}"
 LABEL_MODEL = f"{GROUP}/model"
 # On what is made for a GenAIProfile; it carries no LABEL_MODEL, for it is no child of the model.
 LABEL_PROFILE = f"{GROUP}/profile"
+# On a Job that finds a model's settings, and on its pods; they carry no LABEL_MODEL, for they serve nothing.
+LABEL_TUNING = f"{GROUP}/tuning"
+# On a Job: what it was made for, so that another wish is told from this one.
+ANNOTATION_REVISION = f"{GROUP}/revision"
 MANAGED_BY = "genai-operator"
 ANNOTATION_MANIFEST_HASH = f"{GROUP}/manifest-hash"
 # A pod's readiness gate: the operator sets it when the pod is as fast as the old ones.

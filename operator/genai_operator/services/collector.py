@@ -1,8 +1,6 @@
 """Has a profile's traces collected by a Job, and reads what became of it. What the Job looks like is the builders'."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 
@@ -12,20 +10,19 @@ from genai_operator.api.names import collector_name
 from genai_operator.api.profile_status import MAX_LOCATION_LENGTH, ProfilePod
 from genai_operator.builders.collector import TraceSource, collector_job, collector_secret
 from genai_operator.builders.settings import BuilderSettings
-from genai_operator.clients.kube import JOB, POD, KubeClient
+from genai_operator.clients.kube import JOB, KubeClient
 from genai_operator.clients.runtime import PodEndpoint
 from genai_operator.constants import LABEL_PROFILE, PATH_COLLECTOR_OUTPUT
 from genai_operator.errors import ClusterConflict, ClusterRejected
 from genai_operator.services.certificates import ControlAuthority, control_server_name, secret_data
-from genai_operator.services.profile_cache import KnownJob, ProfileCache
-from genai_operator.services.reading import controller_uid, observed_pod
+from genai_operator.services.jobs import KnownJob, failure, last_line, newest_pod, parsed
+from genai_operator.services.profile_cache import ProfileCache
+from genai_operator.services.reading import controller_uid
 from genai_operator.status.causes import pod_cause
-from genai_operator.status.observed import ObservedPod
-from genai_operator.status.profile_observed import Collection, JobState
+from genai_operator.status.observed import JobState, ObservedPod
+from genai_operator.status.profile_observed import Collection
 
 log = structlog.get_logger(__name__)
-
-_WORDS_LENGTH = 400
 
 
 class Collector:
@@ -54,7 +51,7 @@ class Collector:
         job = self._cache.job(profile.metadata.key)
         if job is None:
             return await self._make(profile, model, captured, pods)
-        if job.profile_uid != profile.metadata.uid:
+        if job.owner_uid != profile.metadata.uid:
             return _taken(profile)
         return await self._outcome(profile, job)
 
@@ -95,21 +92,15 @@ class Collector:
         return Collection(JobState.RUNNING, f"the collector reads {len(sources)} pods{lost}")
 
     async def _outcome(self, profile: GenAIProfile, job: KnownJob) -> Collection:
-        newest = await self._newest_pod(profile, job)
-        words = _last_line(newest.terminated_message) if newest else ""
+        selector = f"{LABEL_PROFILE}={profile.metadata.name}"
+        newest = await newest_pod(self._kube, profile.metadata.namespace, selector, job)
+        words = last_line(newest)
         if job.state is JobState.COMPLETE:
             return _result(words, profile)
         if job.state is JobState.FAILED:
-            return Collection(JobState.FAILED, "; ".join(filter(None, (_message(words), job.message))))
+            return Collection(JobState.FAILED, failure(words, job))
         cause = pod_cause(newest) if newest else None
         return Collection(JobState.RUNNING, cause.message if cause else "the collector runs")
-
-    async def _newest_pod(self, profile: GenAIProfile, job: KnownJob) -> ObservedPod | None:
-        metadata = profile.metadata
-        found: list[ObservedPod] = []
-        async for items, _ in self._kube.list(POD, metadata.namespace, f"{LABEL_PROFILE}={metadata.name}"):
-            found += [observed_pod(body) for body in items if controller_uid(body) == job.uid]
-        return max(found, key=lambda pod: (pod.created, pod.name), default=None)
 
 
 def _taken(profile: GenAIProfile) -> Collection:
@@ -117,27 +108,9 @@ def _taken(profile: GenAIProfile) -> Collection:
     return Collection(JobState.FAILED, f"Job {name} exists and does not belong to this profile; delete it")
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _message(line: str) -> str:
-    """The last words of a collector that failed: the message of a JSON line, or the end of its log."""
-    return str(_parsed(line).get("message") or line)[:_WORDS_LENGTH]
-
-
 def _result(line: str, profile: GenAIProfile) -> Collection:
     """What a collector that ended well wrote: `location`, `bytes`, `events`, and of how many pods it is `missing`."""
-    found = _parsed(line)
+    found = parsed(line)
     location, size, missing = found.get("location"), found.get("bytes"), found.get("missing")
     if not isinstance(location, str) or not isinstance(size, int) or size < 0:
         return Collection(JobState.FAILED, "the collector ended without saying where the trace is")

@@ -9,26 +9,14 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from genai_operator.clients.kube import JOB, PROFILE, Resource
+from genai_operator.clients.kube import JOB, Resource
 from genai_operator.constants import LABEL_PROFILE
 from genai_operator.services.cache import DELETED
-from genai_operator.services.reading import controller_uid
-from genai_operator.status.profile_observed import JobState
+from genai_operator.services.jobs import JobBook, KnownJob
 
 Object = Mapping[str, Any]
 
 _KEPT_METADATA = ("name", "namespace", "uid", "generation", "resourceVersion", "deletionTimestamp")
-
-
-@dataclass(frozen=True, slots=True)
-class KnownJob:
-    """A collector: whose it is by the profile's uid, and what became of it, with the Job controller's words."""
-
-    uid: str
-    version: int
-    profile_uid: str
-    state: JobState
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +34,7 @@ class ProfileCache:
     def __init__(self) -> None:
         self._profiles: dict[str, _Profile] = {}
         self._unfinished: dict[str, set[str]] = {}  # by the model's key
-        self._jobs: dict[str, KnownJob] = {}  # by the profile's key
+        self._jobs = JobBook(LABEL_PROFILE)
 
     def keys(self) -> list[str]:
         """All profiles."""
@@ -63,7 +51,7 @@ class ProfileCache:
 
     def job(self, key: str) -> KnownJob | None:
         """The profile's collector."""
-        return self._jobs.get(key)
+        return self._jobs.job(key)
 
     def of_model(self, model: str) -> list[str]:
         """Profiles of a model (`namespace/name`) that are not finished."""
@@ -71,21 +59,19 @@ class ProfileCache:
 
     def observe(self, resource: Resource, event: str | None, body: Object) -> str | None:
         """Takes a watch event in; returns the key of the profile that has to be looked at, if any."""
-        return self._observe_job(event, body) if resource is JOB else self._observe_profile(event, body)
+        return self._jobs.observe(event, body) if resource is JOB else self._observe_profile(event, body)
 
     def missing(self, resource: Resource, seen: Set[str], snapshot: int, namespace: str = "") -> list[str]:
         """Drops what a complete listing did not show, unless it is newer; returns the keys to look at."""
-        known: dict[str, Any] = dict(self._profiles if resource is PROFILE else self._jobs)
+        if resource is JOB:
+            return self._jobs.missing(seen, snapshot, namespace)
         gone = [
             key
-            for key, each in known.items()
+            for key, each in self._profiles.items()
             if each.uid not in seen and each.version <= snapshot and (not namespace or key.startswith(f"{namespace}/"))
         ]
         for key in gone:
-            if resource is PROFILE:
-                self._drop(key)
-            else:
-                del self._jobs[key]
+            self._drop(key)
         return gone
 
     def wrote(self, body: Object) -> bool:
@@ -126,22 +112,6 @@ class ProfileCache:
         if not siblings:
             self._unfinished.pop(gone.model, None)
 
-    def _observe_job(self, event: str | None, body: Object) -> str | None:
-        name = (body["metadata"].get("labels") or {}).get(LABEL_PROFILE)
-        if not name:
-            return None
-        key = f"{body['metadata']['namespace']}/{name}"
-        job, known = _job(body), self._jobs.get(key)
-        if event == DELETED:
-            if known is None or known.uid == job.uid:
-                self._jobs.pop(key, None)
-            return key
-        if known is not None and known.uid == job.uid and known.version >= job.version:
-            return None
-        self._jobs[key] = job
-        changed = known is None or (known.uid, known.state, known.message) != (job.uid, job.state, job.message)
-        return key if changed else None
-
 
 def _key(body: Object) -> str:
     return f"{body['metadata']['namespace']}/{body['metadata']['name']}"
@@ -162,12 +132,3 @@ def _profile(body: Object) -> _Profile:
         finished=status.get("phase") in ("Complete", "Failed"),
         body=json.dumps(essence, separators=(",", ":")).encode(),
     )
-
-
-def _job(body: Object) -> KnownJob:
-    state, message = JobState.RUNNING, ""
-    for condition in (body.get("status") or {}).get("conditions") or ():
-        if condition.get("status") == "True" and condition.get("type") in ("Complete", "Failed"):
-            state = JobState(str(condition["type"]))
-            message = str(condition.get("message") or condition.get("reason") or "")[:500]
-    return KnownJob(str(body["metadata"].get("uid", "")), _version(body), controller_uid(body), state, message)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from genai_operator.api.status_model import ProviderPlacement
+from genai_operator.constants import CONTAINER_FETCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,16 @@ class ObservedPod:
     gated: bool = False  # it takes no traffic before `measured` is True
     measured: str = ""  # status of the readiness gate's condition; empty: none yet
     measured_message: str = ""
+    preparation: str = ""  # its init container for the model: fetch, verify; empty: it has none
+    preparation_id: str = ""  # that container's
+    preparing: bool = False  # it runs
+    prepared: bool = False  # it ended well
+    folder_words: str = ""  # its last ones then
+
+    @property
+    def fetching(self) -> bool:
+        """Whether it fetches the model now."""
+        return self.preparing and self.preparation == CONTAINER_FETCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,14 @@ class ObservedDeployment:
     failure_message: str = ""  # of condition ReplicaFailure: quota, admission
 
 
+class JobState(StrEnum):
+    """What became of a Job that we made."""
+
+    RUNNING = "Running"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
 class PodOptionsState(StrEnum):
     """What became of the desired runtime options on one pod."""
 
@@ -60,6 +79,16 @@ class PodOptionsState(StrEnum):
     UNREACHABLE = "Unreachable"
     UNSUPPORTED = "Unsupported"
     REJECTED = "Rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchProgress:
+    """How far a pod is with fetching (ControlService.GetFetchProgress); 0: not known."""
+
+    state: str  # Resolving, Fetching, Verifying, Complete or Failed
+    fetched_bytes: int = 0
+    total_bytes: int = 0
+    remaining_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +145,7 @@ class ObservedModel:
     deployment: ObservedDeployment | None = None
     pods: tuple[ObservedPod, ...] = ()
     answers: Mapping[str, PodAnswer] = field(default_factory=dict)  # by pod uid
+    fetches: Mapping[str, FetchProgress] = field(default_factory=dict)  # by pod uid, of those that fetch
     conflict: str = ""  # a child's name is taken by a foreign object: which, and whose
     refusal: str = ""  # the API server refuses a child for good: which, and its words
     gate: str = ""  # what a new pod's measurement waits for

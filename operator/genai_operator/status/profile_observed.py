@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from genai_operator.api.profile_status import WindowState
-from genai_operator.status.observed import ObservedPod
+from genai_operator.status.observed import JobState, ObservedPod
 from genai_operator.status.profile_reasons import ProfileReason
 
 
@@ -65,14 +65,6 @@ class Waiting:
     reason: ProfileReason
     message: str
     final: bool = False
-
-
-class JobState(StrEnum):
-    """The collector's."""
-
-    RUNNING = "Running"
-    COMPLETE = "Complete"
-    FAILED = "Failed"
 
 
 @dataclass(frozen=True, slots=True)

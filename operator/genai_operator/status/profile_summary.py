@@ -10,7 +10,8 @@ from genai_operator.api.genaiprofile import GenAIProfile
 from genai_operator.api.profile_status import Artifact, GenAIProfileStatus, Phase, ProfilePod
 from genai_operator.errors import InvalidProfile
 from genai_operator.status.conditions import Conditions, Verdict
-from genai_operator.status.profile_observed import Collection, JobState, Waiting, WindowReport
+from genai_operator.status.observed import JobState
+from genai_operator.status.profile_observed import Collection, Waiting, WindowReport
 from genai_operator.status.profile_plan import ENDED
 from genai_operator.status.profile_reasons import ProfileCondition, ProfileReason
 from genai_operator.status.profile_totals import overhead_percent, pods_artifact, top_operators

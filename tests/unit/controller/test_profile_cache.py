@@ -8,7 +8,7 @@ from genai_operator.clients.kube import JOB, PROFILE
 from genai_operator.constants import LABEL_PROFILE
 from genai_operator.services.profile_cache import ProfileCache
 from genai_operator.services.queue import QueueMetrics
-from genai_operator.status.profile_observed import JobState
+from genai_operator.status.observed import JobState
 
 Object = dict[str, Any]
 KEY = "team/slow"
@@ -96,7 +96,7 @@ def test_of_a_collector_only_its_end_is_news() -> None:
     assert cache.observe(JOB, "MODIFIED", job(4, "Failed")) == KEY
     known = cache.job(KEY)
     assert known is not None
-    assert (known.state, known.message, known.profile_uid) == (JobState.FAILED, "so it is", "a")
+    assert (known.state, known.message, known.owner_uid) == (JobState.FAILED, "so it is", "a")
     assert cache.observe(JOB, "DELETED", job(5)) == KEY
     assert cache.job(KEY) is None
 
