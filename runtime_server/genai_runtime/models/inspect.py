@@ -1,27 +1,49 @@
-"""What a model folder is, and whether it can be served, before an engine opens it.
+"""What a model folder is, and whether it may be served, before an engine opens it.
 
-Cheap and without ONNX Runtime: only what gives a clearer reason than the engine's own. Whether the graph runs is the
-engine's to find out.
+Without ONNX Runtime, and in bounded time and memory whatever the folder holds. What is looked at in which part is in
+the modules that this one calls; whether the graph runs is the engine's to find out.
 """
 
-import dataclasses
-import json
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
 
 from genai_runtime.errors import ModelUnusable
-from genai_runtime.models.external_data import external_data
-from genai_runtime.models.onnx_wire import NotOnnx
+from genai_runtime.models.defects import Code, Defect, Findings, TooManyDefects, Unusable, shown
+from genai_runtime.models.folder import Folder, look_into
+from genai_runtime.models.genai_config import (
+    CONFIG_FILE,
+    ModelFacts,
+    check_inside,
+    check_values,
+    named_files,
+    read_facts,
+)
+from genai_runtime.models.graph_safety import External, examine_graph
+from genai_runtime.models.limits import Rules
+from genai_runtime.models.names import is_library
+from genai_runtime.models.session_options import check_options, custom_libraries
+from genai_runtime.models.strict_json import read_object
+from genai_runtime.models.tokenizer_files import (
+    TEMPLATE_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILE,
+    check_template_file,
+    check_templates,
+    check_tokenizer,
+)
 
-CONFIG_FILE = "genai_config.json"
-TOKENIZER_FILE = "tokenizer.json"
-_MAX_JSON_BYTES = 256 * 1024 * 1024  # tokenizers of large vocabularies are tens of megabytes
+T = TypeVar("T")
+
+_ANY = Rules()
+_GRAPHS = (".onnx", ".ort")
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedModel:
-    """A model folder that looks complete. `size_bytes`: the graph and its weights."""
+    """A model folder that looks complete. `size_bytes`: the decoder's graph and its weights."""
 
     folder: Path
     architecture: str
@@ -33,108 +55,168 @@ class InspectedModel:
     size_bytes: int
 
 
-def inspect_model(folder: Path) -> InspectedModel:
-    """Look at `folder`. Raises `ModelUnusable` with ModelNotFound or ModelInvalid and the file it is about."""
-    if not folder.exists():
-        raise ModelUnusable("ModelNotFound", f"the model folder {folder} does not exist; check the model's source")
-    if not folder.is_dir():
-        raise ModelUnusable("ModelInvalid", f"{folder} is not a folder; a model is a folder with {CONFIG_FILE}")
-    model = _object(_read_json(folder, CONFIG_FILE), "model", CONFIG_FILE)
-    decoder = _object(model, "decoder", CONFIG_FILE)
-    vocabulary_size = _positive(model, "vocab_size")
-    found = InspectedModel(
-        folder=folder,
-        architecture=_text(model, "model.type", "type"),
-        context_length=_positive(model, "context_length"),
-        vocabulary_size=vocabulary_size,
-        decoder_filename=_text(decoder, "model.decoder.filename", "filename"),
-        eos_token_ids=_eos(model, vocabulary_size),
-        pad_token_id=_whole(model.get("pad_token_id", 0), "model.pad_token_id"),
-        size_bytes=0,
-    )
-    if not isinstance(_read_json(folder, TOKENIZER_FILE), dict):
-        raise _invalid(f"{TOKENIZER_FILE} is not a JSON object")
-    return dataclasses.replace(found, size_bytes=_weights_size(folder, found.decoder_filename))
+def inspect_model(folder: Path, rules: Rules = _ANY) -> InspectedModel:
+    """Look at all of `folder`. Raises `ModelUnusable` with ModelNotFound or ModelInvalid and the first defect."""
+    model, defects = find_defects(folder, rules)
+    if model is None or defects:
+        more = f" (and {len(defects) - 1} more: genai-runtime check tells them)" if len(defects) > 1 else ""
+        raise _unusable(defects[0], more)
+    return model
 
 
-def _weights_size(folder: Path, filename: str) -> int:
-    graph = _inside(folder, filename, f"{CONFIG_FILE} (model.decoder.filename)")
-    size = graph.stat().st_size
-    try:
-        others = external_data(graph)
-    except NotOnnx as error:
-        raise _invalid(f"{filename}: {error}") from None
-    except OSError as error:
-        raise _invalid(f"{filename} cannot be read: {error.strerror}") from None
-    for each in others:
-        path = _inside(folder, each.location, filename, graph.parent)
-        there = path.stat().st_size
-        if there < each.end:
-            raise _invalid(f"{each.location} is cut off: {there} bytes, but {filename} needs {each.end}; copy it again")
-        size += there
-    return size
+def find_defects(folder: Path, rules: Rules = _ANY) -> tuple[InspectedModel | None, list[Defect]]:
+    """What the folder is, as far as it could be understood, and everything that is wrong with it."""
+    inspection = _Inspection(folder, rules)
+    inspection.run()
+    return inspection.model, inspection.findings.defects
 
 
-def _inside(folder: Path, name: str, named_by: str, base: Path | None = None) -> Path:
-    """The file `name` beside the file that names it. Raises `ModelUnusable` if it is missing or outside `folder`."""
-    relative = PurePosixPath(name)
-    if not name or relative.is_absolute() or ".." in relative.parts or "\0" in name or "\\" in name:
-        raise _invalid(f"{named_by} names the file {name!r}, which is not inside the model folder")
-    path = (base or folder) / relative
-    if not path.is_file():
-        raise _invalid(f"{name} is missing in {folder}; {named_by} names it")
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise _invalid(f"{name} is a link out of the model folder {folder}; put the file itself there")
-    return path
+def describe_model(folder: Path) -> InspectedModel:
+    """What the folder is, for an engine: it was inspected before. Raises `ModelUnusable` as `inspect_model` does."""
+    inspection = _Inspection(folder, Rules(custom_operators=True))
+    inspection.describe()
+    if inspection.model is None:
+        raise _unusable(inspection.findings.defects[0])
+    return inspection.model
 
 
-def _read_json(folder: Path, name: str) -> Any:
-    path = _inside(folder, name, "every model folder")
-    try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise _invalid(f"{name} is larger than {_MAX_JSON_BYTES >> 20} MiB")
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise _invalid(f"{name} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise _invalid(f"{name} is not valid JSON: {error}") from None
+def _unusable(defect: Defect, more: str = "") -> ModelUnusable:
+    reason = "ModelNotFound" if defect.code is Code.FOLDER_MISSING else "ModelInvalid"
+    return ModelUnusable(reason, defect.message + more)
 
 
-def _object(parent: Any, key: str, name: str) -> dict[str, Any]:
-    value = parent.get(key) if isinstance(parent, dict) else None
-    if not isinstance(value, dict):
-        raise _invalid(f'{name} has no object "{key}"; is it a GenAI model?')
-    return value
+@dataclass(slots=True)
+class _Inspection:
+    """One look at one folder. Each step notes its defects; a step that needs what another did not find is left out."""
+
+    path: Path
+    rules: Rules
+    findings: Findings = field(default_factory=Findings)
+    model: InspectedModel | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """All of it, or the first fifty defects."""
+        try:
+            folder = self._step(self._list)
+            if folder is None or self.findings.defects:
+                return  # a name that leads elsewhere is not followed
+            self._libraries(folder)
+            facts = self._step(partial(self._facts, folder))
+            if facts is None:
+                return
+            self._step(partial(check_values, self.config, facts, self.findings))
+            check_options(self.config, self.rules, self.findings)
+            size = self._step(partial(self._graphs, folder, facts))
+            self._step(partial(self._tokenizer, folder, facts))
+            self._step(partial(self._templates, folder))
+            if size is not None:
+                self._set(facts, size)
+        except TooManyDefects:
+            pass
+
+    def describe(self) -> None:
+        """Only what `model` holds."""
+        try:
+            folder = self._step(self._list)
+            facts = self._step(partial(self._facts, folder)) if folder else None
+            if folder is None or facts is None:
+                return
+            size = self._step(partial(self._graph, folder, facts.decoder_filename))
+            if size is not None:
+                self._set(facts, size)
+        except TooManyDefects:
+            pass
+
+    def _set(self, facts: ModelFacts, size: int) -> None:
+        self.model = InspectedModel(
+            self.path,
+            facts.architecture,
+            facts.context_length,
+            facts.vocabulary_size,
+            facts.decoder_filename,
+            facts.eos_token_ids,
+            facts.pad_token_id,
+            size,
+        )
+
+    def _step(self, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except Unusable as unusable:
+            self.findings.take(unusable.defect)
+            return None
+
+    def _list(self) -> Folder:
+        if not self.path.exists():
+            raise Unusable(Code.FOLDER_MISSING, f"the model folder {self.path} does not exist")
+        if not self.path.is_dir():
+            raise Unusable(Code.NOT_A_FOLDER, f"{self.path} is not a folder")
+        return look_into(self.path, self.rules.limits, self.findings)
+
+    def _libraries(self, folder: Folder) -> None:
+        found = [name for name in (*folder.files, *folder.links) if is_library(name)]
+        if found and not self.rules.custom_operators:
+            self.findings.add(Code.CUSTOM_OPERATORS, f"{shown(found[0])} is a library, which is code")
+
+    def _facts(self, folder: Folder) -> ModelFacts:
+        limits = self.rules.limits
+        path = _file(folder, CONFIG_FILE, "every model folder")
+        self.config = read_object(path, CONFIG_FILE, limits, limits.config_bytes, any_number=False)
+        return read_facts(self.config, limits)
+
+    def _graphs(self, folder: Folder, facts: ModelFacts) -> int | None:
+        """Every file that genai_config.json names. Bytes of the decoder's graph and weights."""
+        sizes: dict[str, int | None] = {}
+        for where, name in [*named_files(self.config), *custom_libraries(self.config)]:
+            named_by = f"{CONFIG_FILE} ({where})"
+            if name not in sizes and self._step(partial(_file, folder, name, named_by)) is not None:
+                graph = name == facts.decoder_filename or name.endswith(_GRAPHS)
+                sizes[name] = self._step(partial(self._graph, folder, name)) if graph else 0
+        return sizes.get(facts.decoder_filename)
+
+    def _graph(self, folder: Folder, name: str) -> int:
+        """Bytes of the graph and of its weights elsewhere."""
+        path = _file(folder, name, f"{CONFIG_FILE} (model.decoder.filename)")
+        report = examine_graph(path, name, self.rules, self.findings)
+        beside = name.rpartition("/")[0]
+        used: dict[str, int] = {name: folder.files[folder.find(name) or ""]}
+        for context in report.contexts:
+            _file(folder, context, name, beside)
+        for each in report.external:
+            used[each.location] = self._external(folder, each, name, beside)
+        return sum(used.values())
+
+    def _external(self, folder: Folder, each: External, name: str, beside: str) -> int:
+        check_inside(each.location, name, Code.EXTERNAL_DATA_OUTSIDE)
+        found = folder.find(f"{beside}/{each.location}" if beside else each.location)
+        if found is None:
+            raise Unusable(Code.EXTERNAL_DATA_MISSING, f"{shown(each.location)} is missing; {name} names it")
+        there, needed = folder.files[found], each.offset + each.length
+        if there < needed:
+            said = f"{each.location} is cut off: {there} bytes, but {name} needs {needed}"
+            raise Unusable(Code.EXTERNAL_DATA_CUT_OFF, said)
+        return there
+
+    def _tokenizer(self, folder: Folder, facts: ModelFacts) -> None:
+        limits = self.rules.limits
+        path = _file(folder, TOKENIZER_FILE, "every model folder")
+        content = read_object(path, TOKENIZER_FILE, limits, limits.json_bytes)
+        check_tokenizer(content, facts.vocabulary_size, limits, self.findings)
+
+    def _templates(self, folder: Folder) -> None:
+        limits = self.rules.limits
+        if folder.find(TEMPLATE_FILE):
+            check_template_file(folder.path / TEMPLATE_FILE, limits)
+        if folder.find(TOKENIZER_CONFIG_FILE):
+            path = folder.path / TOKENIZER_CONFIG_FILE
+            check_templates(read_object(path, TOKENIZER_CONFIG_FILE, limits, limits.json_bytes), limits, self.findings)
 
 
-def _text(parent: dict[str, Any], shown: str, key: str) -> str:
-    value = parent.get(key)
-    if not isinstance(value, str) or not value:
-        raise _invalid(f"{CONFIG_FILE}: {shown} is missing")
-    return value
-
-
-def _whole(value: Any, shown: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _invalid(f"{CONFIG_FILE}: {shown} must be a whole number")
-    return value
-
-
-def _positive(model: dict[str, Any], key: str) -> int:
-    value = _whole(model.get(key), f"model.{key}")
-    if value <= 0:
-        raise _invalid(f"{CONFIG_FILE}: model.{key} must be above 0")
-    return value
-
-
-def _eos(model: dict[str, Any], vocabulary_size: int) -> list[int]:
-    written = model.get("eos_token_id", [])
-    ids = [_whole(each, "model.eos_token_id") for each in (written if isinstance(written, list) else [written])]
-    for each in ids:
-        if not 0 <= each < vocabulary_size:
-            raise _invalid(f"{CONFIG_FILE}: model.eos_token_id {each} is not in the vocabulary of {vocabulary_size}")
-    return ids
-
-
-def _invalid(message: str) -> ModelUnusable:
-    return ModelUnusable("ModelInvalid", message)
+def _file(folder: Folder, name: str, named_by: str, beside: str = "") -> Path:
+    """The plain file `name`, as `named_by` writes it. Raises `Unusable` if it is outside or missing."""
+    check_inside(name, named_by)
+    place = f"{beside}/{name}" if beside else name
+    if folder.find(place) is None:
+        raise Unusable(Code.FILE_MISSING, f"{name} is missing in the model folder; {named_by} names it")
+    return folder.path / place

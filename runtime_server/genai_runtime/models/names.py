@@ -1,5 +1,6 @@
 """Names inside a model folder: which are fit for every reader, and which two are the same to some of them."""
 
+import re
 import unicodedata
 from pathlib import PurePosixPath
 
@@ -7,6 +8,8 @@ from genai_runtime.models.limits import Limits
 
 # Control and format characters (a text may be shown backwards), halves of characters, private ones, line separators.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+_LIBRARY = re.compile(r"\.(so(\.[0-9]+)*|dll|dylib)$", re.IGNORECASE)
 
 
 def name_fault(name: str, limits: Limits) -> str:
@@ -33,3 +36,8 @@ def is_inside(name: str) -> bool:
     windows = len(name) > 1 and name[1] == ":"
     harmless = name.isprintable() and "\\" not in name and not windows
     return bool(name.strip("./")) and harmless and not path.is_absolute() and ".." not in path.parts
+
+
+def is_library(name: str) -> bool:
+    """Whether a file's name is one of code that a process can load."""
+    return _LIBRARY.search(name) is not None
