@@ -5,7 +5,7 @@ What a single model needs is in its GenAIModel (`api/`), never here.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -55,6 +55,16 @@ class OperatorSettings(BaseSettings):
     https_proxy: str = Field(default="", max_length=512)
     no_proxy: str = Field(default="", max_length=4096)
 
+    # What models may ask for; a name that ends with * stands for all that begin like it.
+    pod_labels: CommaSeparated = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")
+    pod_annotations: CommaSeparated = ()
+    env: CommaSeparated = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "OTEL_*", "TZ")
+    allow_pod_template: bool = False
+    # What may scale models: HPA, KEDA. For each of them the operator needs rights of its own.
+    autoscalers: Annotated[tuple[Literal["HPA", "KEDA"], ...], NoDecode] = ("HPA",)
+    # The Prometheus that KEDA asks where a model does not say.
+    prometheus_address: str = Field(default="", max_length=512, pattern="^(https?://.*)?$")
+
     # Empty: the whole cluster.
     namespaces: CommaSeparated = ()
     namespace: str = Field(
@@ -87,7 +97,9 @@ class OperatorSettings(BaseSettings):
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.JSON
 
-    @field_validator("namespaces", "image_pull_secrets", mode="before")
+    @field_validator(
+        "namespaces", "image_pull_secrets", "pod_labels", "pod_annotations", "env", "autoscalers", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -75,6 +75,11 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
+{{/* Which objects may scale models, as the operator's setting has them. */}}
+{{- define "genai-operator.autoscalers" -}}
+{{- join "," (compact (list (ternary "HPA" "" .Values.autoscaling.hpa) (ternary "KEDA" "" .Values.autoscaling.keda))) -}}
+{{- end -}}
+
 {{/* What the operator may do in every namespace it watches. No wildcard, no exec; of Secrets it can only write. */}}
 {{- define "genai-operator.modelRules" -}}
 - apiGroups: [genai-operator.io]
@@ -100,6 +105,17 @@ capabilities:
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
+{{- if .Values.autoscaling.hpa }}
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
+{{- if .Values.autoscaling.keda }}
+# Not watched: KEDA need not be installed.
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [get, list, create, patch, delete]
+{{- end }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]

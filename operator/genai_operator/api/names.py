@@ -44,6 +44,11 @@ def disruption_budget_name(model: str) -> str:
     return model
 
 
+def autoscaler_name(model: str) -> str:
+    """Of its HorizontalPodAutoscaler or ScaledObject; KEDA's own autoscaler is called keda-hpa-… and fits as well."""
+    return model
+
+
 def control_tls_secret_name(model: str) -> str:
     return f"{model}-control-tls"
 

@@ -7,9 +7,17 @@ from pydantic import ConfigDict, Field, StrictInt, model_validator
 from genai_operator.api.base import ApiModel, cel
 from genai_operator.api.quantity import Quantity, parse_quantity
 
+_DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_DNS_NAME = f"{_DNS_LABEL}([.]{_DNS_LABEL})*"
 # prefix/name, or a name alone: what labels, taints and resources are called.
-QUALIFIED_NAME = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+QUALIFIED_NAME = f"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
 LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+
+LabelName = Annotated[str, Field(min_length=1, max_length=317, pattern=QUALIFIED_NAME)]
+Labels = dict[LabelName, Annotated[str, Field(max_length=63, pattern=LABEL_VALUE)]]
+# What most objects may be called; a namespace's name is a part of host names, and shorter.
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=f"^{_DNS_NAME}$")]
+NamespaceName = Annotated[str, Field(min_length=1, max_length=63, pattern=f"^{_DNS_LABEL}$")]
 
 ResourceName = Annotated[str, Field(max_length=128, pattern=QUALIFIED_NAME)]
 ResourceList = Annotated[dict[ResourceName, Quantity], Field(max_length=16)]

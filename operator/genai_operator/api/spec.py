@@ -9,15 +9,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema, model_validator
 
+from genai_operator.api.affinity_spec import Affinity
+from genai_operator.api.autoscaling_spec import Autoscaling
 from genai_operator.api.base import ApiModel, cel
 from genai_operator.api.engine_spec import Adapter, Engine
 from genai_operator.api.flight_recorder_spec import FlightRecorder
 from genai_operator.api.model_source import ModelSource
 from genai_operator.api.options_spec import RuntimeOptionsSpec
-from genai_operator.api.pod_fields import LABEL_VALUE, QUALIFIED_NAME, LocalObjectReference, Resources, Toleration
+from genai_operator.api.pod_fields import Labels, LocalObjectReference, ObjectName, Resources, Toleration
 from genai_operator.api.quantity import parse_quantity
 from genai_operator.api.rollout_spec import ProviderLimits, Rollout
 from genai_operator.api.server_spec import Generation, Server, Warmup
+from genai_operator.api.workload_spec import Environment, PodAnnotations, PodLabels, PodTemplate, TopologySpreads
 
 MAX_THREADS = 1024
 
@@ -63,6 +66,8 @@ _BATCH_EXPLANATION = "engine.mode batch needs provider cpu"
 _ADAPTERS_EXPLANATION = "adapters need the engine batch: provider cpu, and engine.mode auto or batch"
 _SAME_ADAPTER_EXPLANATION = "adapters must differ in name"
 
+_CPU_REQUEST_EXPLANATION = "autoscaling.cpuUtilizationPercent needs resources.requests.cpu, which it is a share of"
+
 
 class GenAIModelSpec(ApiModel):
     """What the endpoint shall be."""
@@ -77,6 +82,11 @@ class GenAIModelSpec(ApiModel):
                 "!has(self.adapters) || size(self.adapters) == 0 || "
                 "(self.engine.mode != 'single' && self.provider == 'cpu')",
                 _ADAPTERS_EXPLANATION,
+            ),
+            (
+                "!has(self.autoscaling) || !has(self.autoscaling.cpuUtilizationPercent) || "
+                "'cpu' in self.resources.requests || 'cpu' in self.resources.limits",
+                _CPU_REQUEST_EXPLANATION,
             ),
         )
     )
@@ -106,15 +116,46 @@ class GenAIModelSpec(ApiModel):
     )
     rollout: Rollout = Rollout()
     replicas: int = Field(default=1, ge=0, le=1000, description="Pods. Also set by kubectl scale and autoscalers.")
+    autoscaling: Autoscaling | None = Field(
+        default=None, description="Sets replicas by the load; leave replicas out of what you apply then."
+    )
     suspend: StrictBool = Field(
         default=False, description="Run no pods, whatever replicas says, and keep everything else."
     )
     resources: Resources = Resources()
-    node_selector: dict[
-        Annotated[str, Field(max_length=317, pattern=QUALIFIED_NAME)],
-        Annotated[str, Field(max_length=63, pattern=LABEL_VALUE)],
-    ] = Field(default_factory=dict, max_length=64, description="Labels a node must have.")
+    node_selector: Labels = Field(default_factory=dict, max_length=64, description="Labels a node must have.")
     tolerations: tuple[Toleration, ...] = Field(default=(), max_length=64, description="Taints the pods accept.")
+    affinity: Affinity | None = Field(default=None, description="Nodes and neighbours that pods seek and avoid.")
+    topology_spread_constraints: TopologySpreads | None = Field(
+        default=None, description="How pods are spread. Absent: over nodes, where that is possible. Empty: not at all."
+    )
+    priority_class_name: ObjectName | None = Field(default=None, description="Which pods give way to which.")
+    runtime_class_name: ObjectName | None = Field(default=None, description="What runs the pods' containers.")
+    scheduler_name: ObjectName | None = Field(default=None, description="Who finds nodes for the pods.")
+    service_account_name: ObjectName | None = Field(
+        default=None,
+        description="An account of this namespace, for example one with a cloud's identity. Its token is not mounted. "
+        "Absent: one of the model's own, without rights.",
+    )
+    pod_labels: PodLabels = Field(
+        default_factory=dict, description="Added to the pods and their Deployment, where the installation permits them."
+    )
+    pod_annotations: PodAnnotations = Field(
+        default_factory=dict, description="Added to the pods, where the installation permits them."
+    )
+    env: Environment = Field(
+        default=(), description="Variables of the model's container, where the installation permits them."
+    )
+    pod_template: PodTemplate | None = Field(
+        default=None,
+        description="Laid over the pods' template, to which it may add, where the installation permits it at all.",
+    )
+    min_ready_seconds: StrictInt | None = Field(
+        default=None,
+        ge=0,
+        le=3600,
+        description="How long a new pod must be ready before a roll-out goes on. Absent: 0.",
+    )
     image: str | None = Field(
         default=None,
         min_length=1,
@@ -141,6 +182,13 @@ class GenAIModelSpec(ApiModel):
             raise ValueError(_ADAPTERS_EXPLANATION)
         if len({adapter.name for adapter in self.adapters}) < len(self.adapters):
             raise ValueError(_SAME_ADAPTER_EXPLANATION)
+        return self
+
+    @model_validator(mode="after")
+    def _cpu_use_has_a_measure(self) -> Self:
+        by_cpu = self.autoscaling is not None and self.autoscaling.cpu_utilization_percent is not None
+        if by_cpu and "cpu" not in {*self.resources.requests, *self.resources.limits}:
+            raise ValueError(_CPU_REQUEST_EXPLANATION)
         return self
 
     @property

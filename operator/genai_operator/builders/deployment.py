@@ -12,16 +12,29 @@ REVISION_HISTORY = 2
 
 
 def deployment(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
-    """Replaces pods one at a time, each only when its successor is Ready."""
+    """Replaces pods one at a time, each only when its successor is Ready, where the spec does not say otherwise."""
     name = model.metadata.name
-    spec = {
+    spec: dict[str, Any] = {
         "replicas": model.spec.wanted_replicas,
         "revisionHistoryLimit": REVISION_HISTORY,
         "selector": {"matchLabels": selector_labels(name)},
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": _limits(model)},
         "template": pod_template(model, settings),
     }
-    return child(model, "apps/v1", "Deployment", deployment_name(name), spec=spec)
+    if model.spec.min_ready_seconds is not None:
+        spec["minReadySeconds"] = model.spec.min_ready_seconds
+    made = child(model, "apps/v1", "Deployment", deployment_name(name), spec=spec)
+    # Kueue and the like look for their labels on the Deployment, and on its pods.
+    made["metadata"]["labels"] = {**model.spec.pod_labels, **made["metadata"]["labels"]}
+    return made
+
+
+def _limits(model: GenAIModel) -> dict[str, int]:
+    """One pod of a model that has any goes on serving, unless there is to be no room for another one beside it."""
+    rollout, replicas = model.spec.rollout, model.spec.wanted_replicas
+    surge = 1 if rollout.max_surge is None else rollout.max_surge
+    missing = rollout.max_unavailable or 0
+    return {"maxUnavailable": min(missing, max(0, replicas - 1)) if surge else missing, "maxSurge": surge}
 
 
 def disruption_budget(model: GenAIModel) -> dict[str, Any] | None:

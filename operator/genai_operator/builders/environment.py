@@ -35,9 +35,13 @@ _SPECULATION = {"disabled": "off", "ngram": "ngram"}
 def environment(model: GenAIModel) -> list[dict[str, str]]:
     """The container's `env`. What the spec leaves open is left to the runtime."""
     settings = {**_fixed(model), **_ports(model), **_session(model), **_engine(model), **_requests(model)}
-    return [
-        {"name": "GENAI_SETTINGS", "value": _literal(json.dumps(dict(sorted(settings.items())), ensure_ascii=False))}
-    ]
+    text = json.dumps(dict(sorted(settings.items())), ensure_ascii=False)
+    return [{"name": "GENAI_SETTINGS", "value": _literal(text)}, *user_environment(model)]
+
+
+def user_environment(model: GenAIModel) -> list[dict[str, str]]:
+    """The variables of `spec.env`, as every container that runs for the model has them."""
+    return [{"name": each.name, "value": _literal(each.value)} for each in model.spec.env]
 
 
 def _fixed(model: GenAIModel) -> dict[str, Any]:

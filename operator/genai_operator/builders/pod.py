@@ -3,12 +3,14 @@
 from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel
-from genai_operator.api.names import selector_labels, service_account_name
+from genai_operator.api.names import service_account_name
 from genai_operator.builders.environment import environment
 from genai_operator.builders.fetch import init_containers
 from genai_operator.builders.metadata import labels
 from genai_operator.builders.model_folder import image_volume_secrets, model_location
+from genai_operator.builders.overlay import overlaid
 from genai_operator.builders.restricted import container_security, image_pull_secrets, pod_security
+from genai_operator.builders.scheduling import scheduling
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.builders.storage import volume_mounts, volumes
 from genai_operator.constants import CONDITION_MEASURED, PORT_CONTROL, PORT_GRPC, PORT_HEALTH, PORT_HTTP, PORT_METRICS
@@ -27,19 +29,11 @@ def pod_template(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]
     """The Deployment's `template`."""
     name, spec = model.metadata.name, model.spec
     pod: dict[str, Any] = {
-        "serviceAccountName": service_account_name(name),
+        "serviceAccountName": spec.service_account_name or service_account_name(name),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": PRE_STOP_SECONDS + spec.server.drain_seconds + GRACE_MARGIN_SECONDS,
         "securityContext": pod_security(),
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": selector_labels(name)},
-            }
-        ],
         "containers": [_container(model, settings)],
         "volumes": volumes(model, settings),
     }
@@ -48,8 +42,20 @@ def pod_template(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]
         pod["initContainers"] = initial
     if spec.rollout.gate is not None:
         pod["readinessGates"] = [{"conditionType": CONDITION_MEASURED}]
-    pod.update(_scheduling(model, settings))
-    return {"metadata": {"labels": labels(model)}, "spec": pod}
+    secrets = _pull_secrets(model, settings)
+    if secrets:
+        pod["imagePullSecrets"] = secrets
+    pod.update(scheduling(model))
+    template = {"metadata": _metadata(model), "spec": pod}
+    return overlaid(template, spec.pod_template) if spec.pod_template else template
+
+
+def _metadata(model: GenAIModel) -> dict[str, Any]:
+    spec = model.spec
+    metadata: dict[str, Any] = {"labels": {**spec.pod_labels, **labels(model)}}
+    if spec.pod_annotations:
+        metadata["annotations"] = dict(spec.pod_annotations)
+    return metadata
 
 
 def runtime_image(model: GenAIModel, settings: BuilderSettings) -> str:
@@ -64,11 +70,6 @@ def _image(model: GenAIModel, settings: BuilderSettings) -> dict[str, str]:
     }
 
 
-def _pull_secrets(model: GenAIModel, settings: BuilderSettings) -> list[dict[str, str]]:
-    secrets = image_pull_secrets(model, settings)
-    return [*secrets, *(each for each in image_volume_secrets(model, settings) if each not in secrets)]
-
-
 def container_ports(model: GenAIModel) -> dict[str, int]:
     """The ports a pod listens on, by name."""
     server = model.spec.server
@@ -78,15 +79,9 @@ def container_ports(model: GenAIModel) -> dict[str, int]:
     return ports if server.tls is None else {**ports, "health": PORT_HEALTH}
 
 
-def _scheduling(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
-    """Fields that are left out where there is nothing to say."""
-    spec = model.spec
-    fields = {
-        "nodeSelector": dict(sorted(spec.node_selector.items())),
-        "tolerations": [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in spec.tolerations],
-        "imagePullSecrets": _pull_secrets(model, settings),
-    }
-    return {name: value for name, value in fields.items() if value}
+def _pull_secrets(model: GenAIModel, settings: BuilderSettings) -> list[dict[str, str]]:
+    secrets = image_pull_secrets(model, settings)
+    return [*secrets, *(each for each in image_volume_secrets(model, settings) if each not in secrets)]
 
 
 def _container(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:

@@ -59,6 +59,9 @@ SERVICE = Resource("v1", "Service", "services")
 SERVICE_ACCOUNT = Resource("v1", "ServiceAccount", "serviceaccounts")
 SECRET = Resource("v1", "Secret", "secrets")
 DISRUPTION_BUDGET = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+HORIZONTAL_AUTOSCALER = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+# KEDA's, which need not be installed: it is not watched, for there may be nothing to watch.
+SCALED_OBJECT = Resource("keda.sh/v1alpha1", "ScaledObject", "scaledobjects")
 POD = Resource("v1", "Pod", "pods")
 EVENT = Resource("v1", "Event", "events")
 JOB = Resource("batch/v1", "Job", "jobs")
@@ -74,6 +77,8 @@ _BY_KIND = {
         SERVICE_ACCOUNT,
         SECRET,
         DISRUPTION_BUDGET,
+        HORIZONTAL_AUTOSCALER,
+        SCALED_OBJECT,
         POD,
         EVENT,
         JOB,

@@ -4,7 +4,7 @@ No stateful handler, timer, daemon or delete handler may be added: they write ko
 users' objects. A test holds that.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import kopf
@@ -16,10 +16,12 @@ from genai_operator.services.resync import WATCHED
 Observe = Callable[[Resource, str | None, dict[str, Any]], None]
 
 
-def build_registry(observe: Observe, login: Callable[[], Awaitable[kopf.ConnectionInfo]]) -> kopf.OperatorRegistry:
-    """All handlers of the operator."""
+def build_registry(
+    observe: Observe, login: Callable[[], Awaitable[kopf.ConnectionInfo]], watched: Iterable[Resource] = WATCHED
+) -> kopf.OperatorRegistry:
+    """All handlers of the operator; `watched` is a part of WATCHED."""
     registry = kopf.OperatorRegistry()
-    for resource in WATCHED:
+    for resource in watched:
         _watch(registry, resource, observe)
 
     @kopf.on.login(registry=registry, id="login")

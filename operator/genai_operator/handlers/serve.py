@@ -15,6 +15,7 @@ from genai_operator.handlers.configuration import NoMemories, build_kopf_setting
 from genai_operator.handlers.events import build_registry
 from genai_operator.handlers.http import serve_http
 from genai_operator.services.container import Container
+from genai_operator.services.resync import watched
 from genai_operator.settings import OperatorSettings
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ async def _kopf(container: Container, stop: asyncio.Event) -> None:
     )
     kopf_identity: Any = container.settings.identity  # its type is not public
     await kopf.operator(
-        registry=build_registry(container.observe, login),
+        registry=build_registry(container.observe, login, watched(container.settings.autoscalers)),
         settings=build_kopf_settings(),
         memories=NoMemories(),
         stop_flag=stop,

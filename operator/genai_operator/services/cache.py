@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
-from genai_operator.clients.kube import DEPLOYMENT, MODEL, POD, Resource
+from genai_operator.clients.kube import DEPLOYMENT, MODEL, POD, SCALED_OBJECT, Resource
 from genai_operator.constants import LABEL_MODEL
 from genai_operator.services.reading import compact_model, controller_uid, digest, observed_deployment, observed_pod
 from genai_operator.status.observed import ObservedDeployment, ObservedPod
@@ -144,8 +144,15 @@ class Cache:
         changed = known is None or known.version < child.version
         if changed:
             self._keep_child(resource, body, child)
-            self._await(resource, f"{key}/{body['metadata']['name']}", child.version)
+            if resource is not SCALED_OBJECT:  # which no watch shows
+                self._await(resource, f"{key}/{body['metadata']['name']}", child.version)
         return child
+
+    def deleted_child(self, child: ChildId) -> None:
+        """Records that we deleted a child that no watch shows."""
+        known = self._children.get(child)
+        if known:
+            self._drop_child(child, known)
 
     def oldest_awaited(self) -> tuple[str, float] | None:
         """Our oldest write that no watch has shown yet: what it was, and its age in seconds."""

@@ -13,11 +13,19 @@ from typing import Any, Self
 
 import structlog
 
-from genai_operator.clients.kube import SECRET, KubeClient, child_resource, resource_of
-from genai_operator.errors import ClusterConflict, ClusterError, ClusterRejected
+from genai_operator.clients.kube import (
+    HORIZONTAL_AUTOSCALER,
+    SCALED_OBJECT,
+    SECRET,
+    KubeClient,
+    child_resource,
+    resource_of,
+)
+from genai_operator.errors import ClusterConflict, ClusterError, ClusterNotFound, ClusterRejected
 from genai_operator.services.cache import Cache, ChildId
 from genai_operator.services.queue import back_off
 from genai_operator.services.reading import controller_uid, manifest_digest
+from genai_operator.status.causes import NOT_SERVED
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +39,10 @@ _FIRST_PAUSE = 1.0
 _LAST_PAUSE = 120.0
 # Two writers at the same time conflict and try again; that is worth telling only when it goes on.
 _HARMLESS_CONFLICTS = 3
+# Two of them would work against each other, and KEDA refuses a model that has an HPA.
+_ONE_OF = (HORIZONTAL_AUTOSCALER.kind, SCALED_OBJECT.kind)
+_EVERY_KIND: Sequence[str] = ()
+_NO_KEDA = f"{NOT_SERVED} ScaledObjects; install KEDA, or use autoscaling.type HPA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,7 @@ class Children:
         conflict = await self._conflict(uid, wanted)
         if conflict:
             return Hindrance(conflict=conflict)
+        await self._delete_unwanted(key, uid, wanted, _ONE_OF)
         for each in differing:
             hindrance = self._resting(key, each) or await self._apply(key, each)
             if hindrance:
@@ -152,6 +165,10 @@ class Children:
         try:
             # A Secret cannot be read: without force, a foreign one's fields conflict with ours.
             body = await self._kube.apply(wanted.manifest, force=not secret)
+        except ClusterNotFound as error:
+            if wanted.id.kind != SCALED_OBJECT.kind:
+                raise
+            return self._refuse(key, wanted, ClusterNotFound(str(error), said=_NO_KEDA))
         except (ClusterRejected, ClusterConflict) as error:
             if secret and isinstance(error, ClusterConflict):
                 return Hindrance(conflict=_taken(wanted.id))
@@ -179,12 +196,16 @@ class Children:
         log.warning("refused", model=key, kind=wanted.id.kind, name=wanted.id.name, error=str(error), times=times)
         return Hindrance(refusal=words, again=pause)
 
-    async def _delete_unwanted(self, key: str, uid: str, wanted: Sequence[Wanted]) -> None:
+    async def _delete_unwanted(
+        self, key: str, uid: str, wanted: Sequence[Wanted], kinds: Sequence[str] = _EVERY_KIND
+    ) -> None:
         keep = {each.id for each in wanted}
         for child, known in list(self._cache.children(key)):
-            if child in keep or known.controller != uid:
+            if child in keep or known.controller != uid or (kinds and child.kind not in kinds):
                 continue
             await self._kube.delete(child_resource(child.kind), child.namespace, child.name, uid=known.uid)
+            if child.kind == SCALED_OBJECT.kind:  # no watch tells that it is gone
+                self._cache.deleted_child(child)
             self._applied.get(key, {}).pop(child, None)
             log.info("deleted", model=key, kind=child.kind, name=child.name)
 

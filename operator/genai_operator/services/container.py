@@ -24,7 +24,7 @@ from genai_operator.services.models import ModelService, PodCalls
 from genai_operator.services.profile_cache import ProfileCache
 from genai_operator.services.profiles import ProfileService
 from genai_operator.services.queue import QueueMetrics, WorkQueue
-from genai_operator.services.resync import OF_PROFILES, Resync
+from genai_operator.services.resync import OF_PROFILES, Resync, listed_of_models
 from genai_operator.services.rollout_gate import RolloutGate
 from genai_operator.services.windows import LiveWindows
 from genai_operator.settings import OperatorSettings
@@ -54,7 +54,12 @@ class Container:
         metrics = QueueMetrics("models", self.registry)
         self.queue = WorkQueue(self.models.reconcile, workers=settings.workers, metrics=metrics)
         self.resync = Resync(
-            kube, self.cache, self.queue, namespaces=settings.namespaces, seconds=settings.resync_seconds
+            kube,
+            self.cache,
+            self.queue,
+            watched=listed_of_models(settings.autoscalers),
+            namespaces=settings.namespaces,
+            seconds=settings.resync_seconds,
         )
         self.profile_cache = ProfileCache()
         self.windows = LiveWindows(WindowClient(self.runtime), settings)

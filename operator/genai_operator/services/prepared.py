@@ -71,10 +71,11 @@ class Preparer:
         self._kept.pop(key, None)
 
     def _build(self, model: GenAIModel, kept: _Kept | None) -> tuple[tuple[Wanted, ...], int]:
-        account, *others = (Wanted.of(each) for each in build_children(model, self._settings).manifests())
+        others = [Wanted.of(each) for each in build_children(model, self._settings).manifests()]
         secret, period = self._secret(model, kept)
         # Pods do not start without the Secret, so it comes before the Deployment.
-        return (account, secret, *others), period
+        others.insert(1, secret)
+        return tuple(others), period
 
     def _secret(self, model: GenAIModel, kept: _Kept | None) -> tuple[Wanted, int]:
         """The Secret and the period of its certificate: no change of the spec changes them."""

@@ -14,17 +14,19 @@ import structlog
 from genai_operator.clients.kube import (
     DEPLOYMENT,
     DISRUPTION_BUDGET,
+    HORIZONTAL_AUTOSCALER,
     JOB,
     MODEL,
     POD,
     PROFILE,
+    SCALED_OBJECT,
     SERVICE,
     SERVICE_ACCOUNT,
     KubeClient,
     Resource,
 )
 from genai_operator.constants import LABEL_MODEL, LABEL_PROFILE
-from genai_operator.errors import ClusterError
+from genai_operator.errors import ClusterError, ClusterNotFound
 from genai_operator.services.queue import WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -36,10 +38,25 @@ OF_MODELS = {
     SERVICE: LABEL_MODEL,
     SERVICE_ACCOUNT: LABEL_MODEL,
     DISRUPTION_BUDGET: LABEL_MODEL,
+    HORIZONTAL_AUTOSCALER: LABEL_MODEL,
     POD: LABEL_MODEL,
 }
 OF_PROFILES = {PROFILE: "", JOB: LABEL_PROFILE}
 WATCHED = {**OF_MODELS, **OF_PROFILES}
+# By what `settings.autoscalers` calls them: without the setting there are no rights to look at them.
+AUTOSCALERS = {"HPA": HORIZONTAL_AUTOSCALER, "KEDA": SCALED_OBJECT}
+
+
+def watched(autoscalers: Sequence[str]) -> dict[Resource, str]:
+    """What is watched in an installation with these autoscalers."""
+    unused = {each for name, each in AUTOSCALERS.items() if name not in autoscalers}
+    return {resource: label for resource, label in WATCHED.items() if resource not in unused}
+
+
+def listed_of_models(autoscalers: Sequence[str]) -> dict[Resource, str]:
+    """What is listed for models: all of theirs that is watched, and KEDA's objects, which are not."""
+    found = {resource: label for resource, label in watched(autoscalers).items() if resource in OF_MODELS}
+    return {**found, SCALED_OBJECT: LABEL_MODEL} if "KEDA" in autoscalers else found
 
 
 class Listed(Protocol):
@@ -53,7 +70,7 @@ class Listed(Protocol):
 
 
 class Resync:
-    """Keeps a cache complete. `watched` is a part of WATCHED; `namespaces` empty means the whole cluster."""
+    """Keeps a cache complete. `watched` says what is listed, by which label; `namespaces` empty: the whole cluster."""
 
     def __init__(
         self,
@@ -94,14 +111,19 @@ class Resync:
     async def _list(self, resource: Resource, namespace: str) -> None:
         seen: set[str] = set()
         snapshot = 0
-        async for items, version in self._kube.list(resource, namespace, self._watched[resource]):
-            snapshot = int(version or 0)
-            for item in items:
-                body = {"apiVersion": resource.api_version, "kind": resource.kind, **item}
-                seen.add(str(body["metadata"].get("uid", "")))
-                key = self._cache.observe(resource, None, body)
-                if key:
-                    self._queue.add(key, background=True)
+        try:
+            async for items, version in self._kube.list(resource, namespace, self._watched[resource]):
+                snapshot = int(version or 0)
+                for item in items:
+                    body = {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+                    seen.add(str(body["metadata"].get("uid", "")))
+                    key = self._cache.observe(resource, None, body)
+                    if key:
+                        self._queue.add(key, background=True)
+        except ClusterNotFound:
+            if resource is not SCALED_OBJECT:
+                raise
+            return  # KEDA is not installed
         for key in self._cache.missing(resource, seen, snapshot, namespace):
             self._queue.add(key)
 

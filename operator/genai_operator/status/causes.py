@@ -30,6 +30,9 @@ _CONFIG = (
 _KILLED = 137
 _LINE_LENGTH = 400
 
+# How the operator says that a kind of object is not there to be made.
+NOT_SERVED = "the cluster has no"
+
 # Causes that a container's end showed: while there is one, the model is not Ready.
 CRASHES = (
     Reason.OUT_OF_MEMORY,
@@ -121,6 +124,8 @@ def _last_words(text: str) -> tuple[str, str]:
 
 def refusal_reason(message: str) -> Reason:
     """What it means that the API server refuses an object, by its words."""
+    if NOT_SERVED in message:
+        return Reason.AUTOSCALER_UNAVAILABLE
     if "exceeded quota" in message:
         return Reason.QUOTA_EXCEEDED
     return Reason.INVALID_SPEC if "is invalid" in message else Reason.ADMISSION_DENIED

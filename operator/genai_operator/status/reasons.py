@@ -42,6 +42,7 @@ class Reason(StrEnum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     ADMISSION_DENIED = "AdmissionDenied"
     UNSCHEDULABLE = "Unschedulable"
+    AUTOSCALER_UNAVAILABLE = "AutoscalerUnavailable"
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"
     CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"

@@ -154,7 +154,10 @@ def _workload_available(seen: _Seen) -> Verdict:
 
 
 def _ready(seen: _Seen) -> Verdict:
-    stopped = _refused(seen) or _not_wanted(seen, "False")
+    refused = _refused(seen)
+    if refused and refused.reason is Reason.AUTOSCALER_UNAVAILABLE:
+        refused = None  # its pods serve without one
+    stopped = refused or _not_wanted(seen, "False")
     if stopped:
         return stopped
     crashing = seen.cause is not None and seen.cause.reason in CRASHES
