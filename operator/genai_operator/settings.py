@@ -38,6 +38,8 @@ def _own_namespace() -> str:
 
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+# Those of the spec that an image may lack.
+ProviderName = Annotated[str, Field(pattern="^(cuda|trt-rtx|openvino|webgpu|dml|qnn)$")]
 
 
 class OperatorSettings(BaseSettings):
@@ -46,6 +48,8 @@ class OperatorSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GENAI_OPERATOR_", frozen=True, extra="forbid", populate_by_name=True)
 
     runtime_image: str = Field(default="localhost/genai-runtime:dev", min_length=1, max_length=500)
+    # Images that have a provider which runtime_image has not, by provider.
+    runtime_images: dict[ProviderName, Annotated[str, Field(min_length=1, max_length=500)]] = {}
     image_pull_policy: str = Field(default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$")
     image_pull_secrets: CommaSeparated = ()
     # Whether the nodes can mount an image as a volume: models of oci:// are then the kubelet's to pull.

@@ -59,7 +59,6 @@ class TrtRtxOptions(_Options):
 
     device_id: DeviceId | None = None
     max_workspace_size: Bytes | None = None
-    max_shared_mem_size: Bytes | None = None
     runtime_cache: bool | None = None
     dump_subgraphs: bool | None = None
     detailed_build_log: bool | None = None

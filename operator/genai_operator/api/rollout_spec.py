@@ -74,6 +74,6 @@ class ProviderLimits(ApiModel):
         default=95,
         ge=0,
         le=100,
-        description="With provider cuda: the model is Degraded (ProviderDegraded) when less of the operators' time "
-        "than this was spent on the GPU in the warm-up. 0: never.",
+        description="With a provider other than cpu: the model is Degraded (ProviderDegraded) when less of the "
+        "operators' time than this was spent on it in the warm-up. 0: never.",
     )

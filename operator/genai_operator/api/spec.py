@@ -17,6 +17,13 @@ from genai_operator.api.flight_recorder_spec import FlightRecorder
 from genai_operator.api.model_source import ModelSource
 from genai_operator.api.options_spec import RuntimeOptionsSpec
 from genai_operator.api.pod_fields import Labels, LocalObjectReference, ObjectName, Resources, Toleration
+from genai_operator.api.provider_spec import (
+    OPTIONS_EXPLANATION,
+    OPTIONS_RULE,
+    Precision,
+    Provider,
+    ProviderOptions,
+)
 from genai_operator.api.quantity import parse_quantity
 from genai_operator.api.rollout_spec import ProviderLimits, Rollout
 from genai_operator.api.server_spec import Generation, Server, Warmup
@@ -78,6 +85,7 @@ class GenAIModelSpec(ApiModel):
             "quantity(string(self.engine.kvCache)).compareTo(quantity(string(self.resources.limits['memory']))) < 0",
             _MEMORY_EXPLANATION,
             ("self.engine.mode != 'batch' || self.provider == 'cpu'", _BATCH_EXPLANATION),
+            (OPTIONS_RULE, OPTIONS_EXPLANATION),
             (
                 "!has(self.adapters) || size(self.adapters) == 0 || "
                 "(self.engine.mode != 'single' && self.provider == 'cpu')",
@@ -92,9 +100,21 @@ class GenAIModelSpec(ApiModel):
     )
 
     model: ModelSource
-    provider: Literal["cpu", "cuda"] = Field(
-        default="cpu",
-        description="What the model runs on. A provider that is missing on the node is a failure, never a fall-back.",
+    provider: Provider = Field(
+        default="cpu", description="What the model runs on: an execution provider of ONNX Runtime GenAI."
+    )
+    provider_fallback: Literal["Forbid", "Allow"] = Field(
+        default="Forbid",
+        description="What happens where the provider is missing. Forbid: the pods fail, and say so. Allow: the CPU "
+        "serves, and the model is Degraded.",
+    )
+    provider_options: ProviderOptions | None = Field(
+        default=None, description="Options of the provider, by its name. Absent: its own defaults."
+    )
+    precision: Precision | None = Field(
+        default=None,
+        description="What most of the model's weights are. A model whose graph says otherwise is refused. Absent: "
+        "whatever it is; status.effective.precision says what.",
     )
     provider_limits: ProviderLimits = ProviderLimits()
     threads: Threads = Threads()
@@ -176,6 +196,8 @@ class GenAIModelSpec(ApiModel):
         wanted = self.engine.kv_cache_bytes()
         if limit is not None and wanted and wanted >= parse_quantity(limit):
             raise ValueError(_MEMORY_EXPLANATION)
+        if self.provider_options is not None and not self.provider_options.fit(self.provider):
+            raise ValueError(OPTIONS_EXPLANATION)
         if self.engine.mode == "batch" and self.provider != "cpu":
             raise ValueError(_BATCH_EXPLANATION)
         if self.adapters and (self.engine.mode == "single" or self.provider != "cpu"):

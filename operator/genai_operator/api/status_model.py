@@ -46,7 +46,8 @@ class EffectiveThreads(ApiModel):
 class Effective(ApiModel):
     """What was chosen for what the spec leaves open, as a pod reported it."""
 
-    provider: ShortText | None = None
+    provider: ShortText | None = Field(default=None, description="What the model runs on, not what was asked for.")
+    precision: ShortText | None = Field(default=None, description="What most of its weights are, by its own graph.")
     engine: ShortText | None = None
     engine_reason: Message | None = Field(default=None, description="Why this engine was taken.")
     threads: EffectiveThreads | None = None

@@ -10,8 +10,8 @@ from typing import Any
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.genaiprofile import GenAIProfile
 from genai_operator.api.names import collector_name, collector_tls_secret_name
-from genai_operator.builders.pod import runtime_image
 from genai_operator.builders.restricted import container_security, image_pull_secrets, pod_security
+from genai_operator.builders.runtime_image import plain_image
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.builders.storage import SECRET_MODE
 from genai_operator.constants import (
@@ -112,7 +112,7 @@ def _pod(
         "containers": [
             {
                 "name": CONTAINER,
-                "image": runtime_image(model, settings),
+                "image": plain_image(model, settings),
                 "imagePullPolicy": model.spec.image_pull_policy or settings.image_pull_policy,
                 "args": _arguments(profile, sources, server_name),
                 "env": _environment(profile),

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.api.spec import GenAIModelSpec
 from genai_operator.builders.model_folder import adapter_locations
 from genai_operator.constants import (
     OPERATOR_COMMON_NAME,
@@ -75,6 +76,7 @@ def _session(model: GenAIModel) -> dict[str, Any]:
     spec = model.spec
     return {
         "device": spec.provider,
+        **_provider(spec),
         "threads": spec.threads.intra_op,
         "spinning": spec.threads.spinning,
         **_given(
@@ -83,6 +85,15 @@ def _session(model: GenAIModel) -> dict[str, Any]:
             memory_pattern=spec.session.memory_pattern,
         ),
     }
+
+
+def _provider(spec: GenAIModelSpec) -> dict[str, Any]:
+    options = spec.provider_options.settings() if spec.provider_options is not None else {}
+    return _given(
+        provider_fallback="allow" if spec.provider_fallback == "Allow" else None,
+        provider_options=options or None,
+        precision=spec.precision,
+    )
 
 
 def _engine(model: GenAIModel) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from genai_operator.builders.metadata import labels
 from genai_operator.builders.model_folder import image_volume_secrets, model_location
 from genai_operator.builders.overlay import overlaid
 from genai_operator.builders.restricted import container_security, image_pull_secrets, pod_security
+from genai_operator.builders.runtime_image import runtime_image
 from genai_operator.builders.scheduling import scheduling
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.builders.storage import volume_mounts, volumes
@@ -56,11 +57,6 @@ def _metadata(model: GenAIModel) -> dict[str, Any]:
     if spec.pod_annotations:
         metadata["annotations"] = dict(spec.pod_annotations)
     return metadata
-
-
-def runtime_image(model: GenAIModel, settings: BuilderSettings) -> str:
-    """The image that the model's pods run."""
-    return model.spec.image or settings.runtime_image
 
 
 def _image(model: GenAIModel, settings: BuilderSettings) -> dict[str, str]:

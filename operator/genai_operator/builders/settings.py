@@ -1,5 +1,6 @@
 """What builders need to know of this installation. The operator's settings have it; nothing is read here."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -8,6 +9,9 @@ class BuilderSettings(Protocol):
 
     @property
     def runtime_image(self) -> str: ...
+
+    @property
+    def runtime_images(self) -> Mapping[str, str]: ...
 
     @property
     def image_pull_policy(self) -> str: ...

@@ -82,6 +82,8 @@ class ModelReply:
     prefix_caching: bool
     adapters: tuple[str, ...] = ()
     placement: tuple[ProviderPlacement, ...] = ()
+    precision: str = ""
+    provider_reason: str = ""
 
 
 class RuntimeClient:
@@ -126,6 +128,8 @@ class RuntimeClient:
             prefix_caching=model.prefix_caching,
             adapters=tuple(model.adapters),
             placement=tuple(_placement(each) for each in model.placement),
+            precision=model.precision,
+            provider_reason=model.provider_reason,
         )
 
     async def forget(self, pod: PodEndpoint) -> None:

@@ -25,6 +25,7 @@ def effective(model: GenAIModel, observed: ObservedModel) -> Effective | None:
     newest = served[-1]
     return Effective(
         provider=newest.provider,
+        precision=newest.precision or None,
         engine=newest.engine,
         engine_reason=bounded(newest.engine_reason),
         threads=EffectiveThreads(intra_op=newest.intra_op_threads),

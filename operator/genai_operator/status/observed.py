@@ -108,6 +108,8 @@ class ServedModel:
     prefix_caching: bool = False
     adapters: tuple[str, ...] = ()
     placement: tuple[ProviderPlacement, ...] = ()  # empty: not measured
+    precision: str = ""  # empty: the graph does not tell
+    provider_reason: str = ""  # why another provider than the one asked for; empty: it is that one
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,14 @@ from genai_operator.status.effective import listed_before, reports
 from genai_operator.status.live_plan import live_pods
 from genai_operator.status.observed import ObservedModel
 
-# Execution providers that are the GPU for a `spec.provider`; on cpu there is nothing to fall back from.
+# Execution providers that are the device for a `spec.provider`; on cpu there is nothing to fall back from.
 _ACCELERATORS = {
     "cuda": ("CUDAExecutionProvider", "NvTensorRTRTXExecutionProvider", "TensorrtExecutionProvider"),
+    "trt-rtx": ("NvTensorRTRTXExecutionProvider", "CUDAExecutionProvider"),
+    "openvino": ("OpenVINOExecutionProvider",),
+    "webgpu": ("WebGpuExecutionProvider",),
+    "dml": ("DmlExecutionProvider",),
+    "qnn": ("QNNExecutionProvider",),
 }
 _SHOWN_OPERATORS = 3
 

@@ -19,6 +19,7 @@ from genai_operator.status.live_plan import live_pods
 from genai_operator.status.observed import ObservedModel
 from genai_operator.status.out_of_service import out_of_service
 from genai_operator.status.placement import fallen_back, placement
+from genai_operator.status.provider import accepted, replaced_provider
 from genai_operator.status.reasons import ConditionType, Reason
 from genai_operator.status.rollout_gate import blocked
 
@@ -64,13 +65,14 @@ def _endpoints(model: GenAIModel) -> Endpoints:
 def summarise_invalid(
     metadata: ObjectMeta, previous: Mapping[str, Any], error: InvalidModel, observed: ObservedModel
 ) -> dict[str, Any]:
-    """The status of a model that cannot be read; its pods, if it has any, go on as they are."""
+    """The status of a model that cannot be made; its pods, if it has any, go on as they are."""
     conditions = Conditions(previous, metadata.generation, observed.now)
-    verdict = Verdict("False", Reason.INVALID_SPEC, str(error))
-    unknown = Verdict("Unknown", Reason.INVALID_SPEC, str(error))
+    reason = Reason(error.reason)
+    verdict = Verdict("False", reason, str(error))
+    unknown = Verdict("Unknown", reason, str(error))
     verdicts = dict.fromkeys(_SUMMARISED, unknown)
     verdicts |= dict.fromkeys((ConditionType.ACCEPTED, ConditionType.READY, ConditionType.PROGRESSING), verdict)
-    verdicts[ConditionType.DEGRADED] = Verdict("True", Reason.INVALID_SPEC, str(error))
+    verdicts[ConditionType.DEGRADED] = Verdict("True", reason, str(error))
     status = GenAIModelStatus(
         observed_generation=metadata.generation,
         replicas=observed.deployment.replicas if observed.deployment else 0,
@@ -132,7 +134,7 @@ def _refused(seen: _Seen) -> Verdict | None:
 
 
 def _accepted(seen: _Seen) -> Verdict:
-    return _refused(seen) or Verdict("True", Reason.ACCEPTED, "the spec is good")
+    return _refused(seen) or Verdict("True", Reason.ACCEPTED, accepted(seen.model.spec))
 
 
 def _model_available(seen: _Seen) -> Verdict:
@@ -189,6 +191,9 @@ def _degraded(seen: _Seen) -> Verdict:
     blocked = _blocked(seen)
     if blocked:
         return Verdict("True", blocked.reason, blocked.message)
+    replaced = replaced_provider(seen.model, seen.observed)
+    if replaced:
+        return Verdict("True", Reason.EXECUTION_PROVIDER_UNAVAILABLE, replaced)
     degraded = fallen_back(seen.model, placement(seen.model, seen.observed))
     if degraded:
         return Verdict("True", Reason.PROVIDER_DEGRADED, degraded)

@@ -691,6 +691,8 @@ class GetModelResponse(_message.Message):
     PREFIX_CACHING_FIELD_NUMBER: _builtins.int
     PREFILL_CHUNK_FIELD_NUMBER: _builtins.int
     PLACEMENT_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    PROVIDER_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     state: Global___ServingState.ValueType
     architecture: _builtins.str
@@ -701,7 +703,7 @@ class GetModelResponse(_message.Message):
     """"batch" or "single"; why this engine was taken is in engine_reason."""
     engine_reason: _builtins.str
     provider: _builtins.str
-    """"cpu" or "cuda": what the model runs on, not what was asked for."""
+    """"cpu", "cuda", …: what the model runs on, not what was asked for."""
     intra_op_threads: _builtins.int
     max_sequence_length: _builtins.int
     max_concurrent_requests: _builtins.int
@@ -718,6 +720,10 @@ class GetModelResponse(_message.Message):
     prefix_caching: _builtins.bool
     prefill_chunk: _builtins.int
     """Tokens of a joining prompt that are computed between two tokens of the running requests; 0: all at once."""
+    precision: _builtins.str
+    """Of most of the model's weights, by its graph: fp32, fp16, bf16, int8 or int4; empty where the graph does not tell."""
+    provider_reason: _builtins.str
+    """Why another provider than the one asked for; empty: it is that one."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Options beyond temperature, top_k, top_p, repetition_penalty and seed that this engine can do, by field name."""
@@ -756,10 +762,12 @@ class GetModelResponse(_message.Message):
         prefix_caching: _builtins.bool = ...,
         prefill_chunk: _builtins.int = ...,
         placement: _abc.Iterable[Global___ProviderShare] | None = ...,
+        precision: _builtins.str = ...,
+        provider_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "architecture", b"architecture", "context_length", b"context_length", "engine", b"engine", "engine_reason", b"engine_reason", "features", b"features", "intra_op_threads", b"intra_op_threads", "kv_bytes_per_token", b"kv_bytes_per_token", "kv_tokens", b"kv_tokens", "max_batch_size", b"max_batch_size", "max_concurrent_requests", b"max_concurrent_requests", "max_sequence_length", b"max_sequence_length", "name", b"name", "onnxruntime_genai_version", b"onnxruntime_genai_version", "onnxruntime_version", b"onnxruntime_version", "placement", b"placement", "prefill_chunk", b"prefill_chunk", "prefix_caching", b"prefix_caching", "provider", b"provider", "state", b"state", "vocabulary_size", b"vocabulary_size", "warmup_time_to_first_token_seconds", b"warmup_time_to_first_token_seconds", "warmup_tokens_per_second", b"warmup_tokens_per_second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "architecture", b"architecture", "context_length", b"context_length", "engine", b"engine", "engine_reason", b"engine_reason", "features", b"features", "intra_op_threads", b"intra_op_threads", "kv_bytes_per_token", b"kv_bytes_per_token", "kv_tokens", b"kv_tokens", "max_batch_size", b"max_batch_size", "max_concurrent_requests", b"max_concurrent_requests", "max_sequence_length", b"max_sequence_length", "name", b"name", "onnxruntime_genai_version", b"onnxruntime_genai_version", "onnxruntime_version", b"onnxruntime_version", "placement", b"placement", "precision", b"precision", "prefill_chunk", b"prefill_chunk", "prefix_caching", b"prefix_caching", "provider", b"provider", "provider_reason", b"provider_reason", "state", b"state", "vocabulary_size", b"vocabulary_size", "warmup_time_to_first_token_seconds", b"warmup_time_to_first_token_seconds", "warmup_tokens_per_second", b"warmup_tokens_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

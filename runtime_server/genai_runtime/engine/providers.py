@@ -33,7 +33,6 @@ _CUDA_KEYS = (
 )
 _TRT_RTX_KEYS = {
     "max_workspace_size": "nv_max_workspace_size",
-    "max_shared_mem_size": "nv_max_shared_mem_size",
     "runtime_cache": "nv_runtime_cache_path",
     "dump_subgraphs": "nv_dump_subgraphs",
     "detailed_build_log": "nv_detailed_build_log",

@@ -35,7 +35,6 @@ CUDA = {
 TRT_RTX = {
     "device_id": 1,
     "max_workspace_size": 2**30,
-    "max_shared_mem_size": 2**16,
     "runtime_cache": True,
     "dump_subgraphs": True,
     "detailed_build_log": False,
@@ -133,7 +132,6 @@ def test_cudas_options_are_strings_as_genai_takes_them() -> None:
 def test_the_other_providers_options_are_strings_as_genai_takes_them(tmp_path: Path) -> None:
     assert providers.option_strings("trt-rtx", TRT_RTX) == {
         "nv_max_workspace_size": str(2**30),
-        "nv_max_shared_mem_size": str(2**16),
         "nv_runtime_cache_path": str(tmp_path / "genai-providers" / "trt-rtx"),
         "nv_dump_subgraphs": "1",
         "nv_detailed_build_log": "0",

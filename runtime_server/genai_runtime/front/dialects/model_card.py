@@ -53,6 +53,8 @@ class ModelCard:
         answer.engine = info.engine
         answer.engine_reason = info.engine_reason
         answer.provider = info.provider
+        answer.precision = info.precision
+        answer.provider_reason = info.provider_reason
         answer.intra_op_threads = info.intra_op_threads
         answer.max_sequence_length = info.max_sequence_length
         answer.onnxruntime_version = info.onnxruntime_version
