@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from genai_operator.api.runtime_options import RuntimeOptions
+from genai_operator.clients.fetch import FetchClient, FetchReply
 from genai_operator.clients.kube import KubeClient, Resource
 from genai_operator.clients.measuring import MeasureReply, MeasuringClient
 from genai_operator.clients.option_messages import OptionsReply
@@ -14,6 +15,7 @@ from genai_operator.clients.runtime import ModelReply, PodEndpoint, RuntimeClien
 from genai_operator.constants import GROUP, LABEL_MODEL
 from genai_operator.services.cache import Cache
 from genai_operator.services.certificates import ControlAuthority
+from genai_operator.services.fetches import Fetches
 from genai_operator.services.live_options import LiveOptions
 from genai_operator.services.models import ModelService, PodCalls
 from genai_operator.services.rollout_gate import RolloutGate
@@ -47,6 +49,8 @@ class FakePods:
         self.speeds: dict[str, list[float]] = {}  # of one measurement after the other; the last one stays
         self.measured: list[str] = []
         self.busy = 0
+        self.fetched: dict[str, list[FetchReply]] = {}  # of one call after the other; the last one stays
+        self.asked: list[str] = []  # how far their fetch is
 
     async def set_options(
         self, pod: PodEndpoint, revision: str, options: RuntimeOptions, *, deadline_seconds: float
@@ -85,6 +89,13 @@ class FakePods:
     async def requests(self, pod: PodEndpoint, *, deadline_seconds: float) -> int:
         return self.busy
 
+    async def progress(self, pod: PodEndpoint, *, deadline_seconds: float) -> FetchReply:
+        self.asked.append(pod.ip)
+        if pod.ip in self.failures:
+            raise self.failures[pod.ip]
+        replies = self.fetched[pod.ip]
+        return replies.pop(0) if len(replies) > 1 else replies[0]
+
     async def forget(self, pod: PodEndpoint) -> None:
         self.forgotten.append(pod.ip)
 
@@ -102,8 +113,11 @@ class World:
         self.live = LiveOptions(cast(RuntimeClient, self.pods), settings, wake=self._wake, clock=clock)
         kube = cast(KubeClient, self.kube)
         measuring = cast(MeasuringClient, self.pods)
+        self.fetches = Fetches(cast(FetchClient, self.pods), wake=self._wake)
         self.gate = RolloutGate(kube, measuring, wake=self._wake, clock=clock, busy_seconds=0.05)
-        self.service = ModelService(kube, self.cache, PodCalls(self.live, self.gate), AUTHORITY, settings, clock)
+        self.service = ModelService(
+            kube, self.cache, PodCalls(self.live, self.gate, self.fetches), AUTHORITY, settings, clock
+        )
 
     def _observe(self, resource: Resource, event: str, body: Object) -> None:
         # Only labelled children are watched, and no Secrets.

@@ -70,6 +70,8 @@ MODEL = Definition(
         _column("Tok/s", ".status.performance.tokensPerSecond", "number"),
         _AGE,
         _column("URI", ".spec.model.uri", wide=True),
+        _column("Model", ".status.model.state", wide=True),
+        _column("Fetched%", ".status.model.progress.percent", "integer", wide=True),
         _column("Engine", ".status.effective.engine", wide=True),
         _column("Endpoint", ".status.endpoints.grpc", wide=True),
     ),

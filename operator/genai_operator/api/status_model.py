@@ -78,6 +78,29 @@ class ProviderPlacement(ApiModel):
 
 
 class FlightRecording(ApiModel):
+class ModelProgress(ApiModel):
+    """How far the pod is that has most to fetch still."""
+
+    pod: ShortText
+    percent: int = Field(ge=0, le=100)
+    fetched_bytes: int = Field(ge=0)
+    total_bytes: int = Field(ge=0)
+    remaining_seconds: int | None = Field(default=None, ge=0, description="As fast as in the last half minute.")
+
+
+class ModelState(ApiModel):
+    """What became of a model that pods fetch, or compare with its digest, before they serve."""
+
+    state: Literal["Pending", "Fetching", "Verifying", "Fetched", "Verified", "Failed"]
+    digest: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="sha256 over the sorted lines SHA256, SIZE, NAME of all its files."
+    )
+    size_bytes: int | None = Field(default=None, ge=0)
+    files: int | None = Field(default=None, ge=0)
+    cached: bool | None = Field(default=None, description="The newest pod found it in the cache and fetched nothing.")
+    progress: ModelProgress | None = None
+
+
     """The newest window that a pod opened by itself."""
 
     last_trigger: Message = Field(description="What was missed, and the operator that grew.")
@@ -135,6 +158,7 @@ class GenAIModelStatus(ApiModel):
     )
     endpoints: Endpoints | None = None
     effective: Effective | None = None
+    model: ModelState | None = Field(default=None, description="Absent where nothing is fetched or verified.")
     performance: Performance | None = None
     placement: tuple[ProviderPlacement, ...] | None = Field(
         default=None, max_length=8, description="Where the model runs, as the newest pod's warm-up saw it."

@@ -10,7 +10,8 @@ from typing import Any, Self
 import structlog
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
-from genai_operator.clients.kube import MODEL, POD, PROFILE, KubeClient, Resource
+from genai_operator.clients.fetch import FetchClient
+from genai_operator.clients.kube import JOB, MODEL, POD, PROFILE, KubeClient, Resource
 from genai_operator.clients.measuring import MeasuringClient
 from genai_operator.clients.runtime import RuntimeClient
 from genai_operator.clients.windows import WindowClient
@@ -18,6 +19,8 @@ from genai_operator.errors import ClusterError
 from genai_operator.services.cache import DELETED, Cache
 from genai_operator.services.certificates import ControlAuthority
 from genai_operator.services.collector import Collector
+from genai_operator.services.fetches import Fetches
+from genai_operator.services.jobs import is_tuning
 from genai_operator.services.leader import Leader, LeaseName
 from genai_operator.services.live_options import LiveOptions
 from genai_operator.services.models import ModelService, PodCalls
@@ -49,8 +52,11 @@ class Container:
         self.cache = Cache()
         self.runtime = RuntimeClient(authority.client_identity)
         self.live = LiveOptions(self.runtime, settings, wake=self._wake)
+        self.fetches = Fetches(
+            FetchClient(self.runtime), wake=self._wake, deadline_seconds=settings.push_deadline_seconds
+        )
         self.gate = RolloutGate(kube, MeasuringClient(self.runtime), wake=self._wake)
-        self.models = ModelService(kube, self.cache, PodCalls(self.live, self.gate), authority, settings)
+        self.models = ModelService(kube, self.cache, PodCalls(self.live, self.gate, self.fetches), authority, settings)
         metrics = QueueMetrics("models", self.registry)
         self.queue = WorkQueue(self.models.reconcile, workers=settings.workers, metrics=metrics)
         self.resync = Resync(
@@ -152,6 +158,7 @@ class Container:
         """Gives back the Lease and closes all connections."""
         await self.leader.release()
         await self.gate.close()
+        await self.fetches.close()
         await self.live.close()
         await self.runtime.close()
         await self.kube.close()

@@ -19,6 +19,7 @@ from genai_operator.errors import InvalidModel
 from genai_operator.services.cache import Cache
 from genai_operator.services.certificates import ControlAuthority, control_server_name
 from genai_operator.services.children import Children, Hindrance
+from genai_operator.services.fetches import Fetches
 from genai_operator.services.live_options import LiveOptions
 from genai_operator.services.prepared import Prepared, Preparer
 from genai_operator.services.rollout_gate import RolloutGate
@@ -41,6 +42,7 @@ class PodCalls:
     live: LiveOptions
     gate: RolloutGate
 
+    fetches: Fetches
 
 class ModelService:
     """Reconciles models by key. `clock` returns the present time in UTC."""
@@ -59,6 +61,7 @@ class ModelService:
         self._live = pods.live
         self._gate = pods.gate
         self._clock = clock
+        self._fetches = pods.fetches
         self._preparer = Preparer(authority, settings)
         self._children = Children(kube, cache)
         # Models whose Deployment was changed and not looked at yet: its generation, and since when.
@@ -81,6 +84,7 @@ class ModelService:
             await self._gate.forget(key)
             return None
         try:
+            await self._fetches.forget(key)
             prepared = self._preparer.prepare(key, body)
         except InvalidModel as error:
             await self._report_invalid(key, body, error)
@@ -107,6 +111,7 @@ class ModelService:
         ready = [pod for pod in live_pods(observed) if pod.ready]
         return [*pushes, *self._live.inquire(key, server_name, desired.options, ready)]
 
+        await self._fetches.step(key, server_name, observed.pods)
     async def _converge_children(self, key: str, prepared: Prepared) -> Hindrance | None:
         """Makes the children what they should be; returns what is in the way, if anything."""
         deployment = self._cache.deployment(key)
@@ -162,3 +167,4 @@ class ModelService:
 
 def _paused(body: Mapping[str, Any]) -> bool:
     return (body["metadata"].get("annotations") or {}).get(ANNOTATION_PAUSE) == "true"
+            fetches=self._fetches.told(key),

@@ -4,11 +4,11 @@ No state is kept here (that is `cache.py`), and nothing is decided (that is `sta
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
-from genai_operator.constants import CONDITION_MEASURED, GROUP
+from genai_operator.constants import CONDITION_MEASURED, CONTAINER_FETCH, CONTAINER_VERIFY, GROUP
 from genai_operator.status.observed import ObservedDeployment, ObservedPod
 
 Object = Mapping[str, Any]
@@ -79,10 +79,11 @@ def observed_pod(body: Object) -> ObservedPod:
     """What decisions need of a pod; of its containers the one that has most to say."""
     metadata = body.get("metadata", {})
     status = body.get("status") or {}
-    container = _telling_container(status)
-    state = container.get("state") or {}
+    container: Object = next(iter(status.get("containerStatuses") or ()), {})
+    telling = _stuck_initial_container(status) or container
+    state = telling.get("state") or {}
     waiting = state.get("waiting") or {}
-    terminated = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+    terminated = state.get("terminated") or (telling.get("lastState") or {}).get("terminated") or {}
     scheduled = _condition(status, "PodScheduled")
     measured = _condition(status, CONDITION_MEASURED)
     gates = (body.get("spec") or {}).get("readinessGates") or ()
@@ -95,8 +96,8 @@ def observed_pod(body: Object) -> ObservedPod:
         deleting=bool(metadata.get("deletionTimestamp")),
         created=str(metadata.get("creationTimestamp") or ""),
         container_id=str(container.get("containerID") or ""),
-        running="running" in state,
-        restarts=int(container.get("restartCount") or 0),
+        running="running" in (container.get("state") or {}),
+        restarts=int(telling.get("restartCount") or 0),
         waiting_reason=str(waiting.get("reason") or ""),
         waiting_message=_text(waiting.get("message")),
         terminated_reason=str(terminated.get("reason") or ""),
@@ -108,17 +109,35 @@ def observed_pod(body: Object) -> ObservedPod:
         gated=any(gate.get("conditionType") == CONDITION_MEASURED for gate in gates),
         measured=str(measured.get("status") or ""),
         measured_message=_text(measured.get("message")),
+        **_preparation(status),
     )
 
 
-def _telling_container(status: Object) -> Object:
-    """The model's container; before it runs, an init container that does not get anywhere tells more."""
-    containers: Iterable[Object] = status.get("containerStatuses") or ()
+def _stuck_initial_container(status: Object) -> Object | None:
+    """The init container that does not get anywhere, also while it is tried once more: it tells why."""
     for initial in status.get("initContainerStatuses") or ():
-        waiting = (initial.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") not in (None, "", "PodInitializing"):
+        state = initial.get("state") or {}
+        waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
+        last = {} if ended else (initial.get("lastState") or {}).get("terminated") or {}
+        failed = ended.get("exitCode") or last.get("exitCode")
+        if failed or waiting.get("reason") not in (None, "", "PodInitializing"):
             return dict(initial)
-    return dict(next(iter(containers), {}))
+    return None
+
+
+def _preparation(status: Object) -> dict[str, Any]:
+    """What the init container for the model does, or said in the end."""
+    statuses = status.get("initContainerStatuses") or ()
+    found: Object = next((each for each in statuses if each.get("name") in (CONTAINER_FETCH, CONTAINER_VERIFY)), {})
+    state = found.get("state") or {}
+    ended = state.get("terminated") or {}
+    return {
+        "preparation": str(found.get("name") or ""),
+        "preparation_id": str(found.get("containerID") or ""),
+        "preparing": "running" in state,
+        "prepared": ended.get("exitCode") == 0,
+        "folder_words": _text(ended.get("message")) if ended.get("exitCode") == 0 else "",
+    }
 
 
 def _condition(status: Object, kind: str) -> Object:

@@ -88,7 +88,10 @@ def pod_cause(pod: ObservedPod) -> Cause | None:
         return Cause(Reason.CONTAINER_CONFIG_ERROR, f"pod {pod.name}: {said}")
     if pod.exit_code is None and not pod.terminated_reason and pod.waiting_reason != "CrashLoopBackOff":
         return None
-    return _crash(pod)
+    cause = _crash(pod)
+    # What may pass by itself is no trouble while it is tried again.
+    passing = cause is not None and cause.reason is Reason.SOURCE_UNAVAILABLE and pod.fetching
+    return None if passing else cause
 
 
 def _crash(pod: ObservedPod) -> Cause | None:

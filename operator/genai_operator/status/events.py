@@ -8,7 +8,14 @@ from genai_operator.status.conditions import previous_condition
 from genai_operator.status.reasons import ConditionType, Reason
 
 _TOLD = (ConditionType.ACCEPTED, ConditionType.READY, ConditionType.RUNTIME_OPTIONS_APPLIED)
-_ON_THE_WAY = (Reason.PENDING, Reason.LOADING, Reason.ROLLING_OUT, Reason.APPLYING)
+_ON_THE_WAY = (
+    Reason.PENDING,
+    Reason.FETCHING,
+    Reason.FETCHED,
+    Reason.LOADING,
+    Reason.ROLLING_OUT,
+    Reason.APPLYING,
+)
 # Of these conditions one reason alone is told: the others say what another condition says.
 _TOLD_FOR = {
     ConditionType.PROGRESSING: Reason.ROLLOUT_BLOCKED,

@@ -32,6 +32,8 @@ class Reason(StrEnum):
     DRAINING = "Draining"
     # On the way.
     PENDING = "Pending"
+    FETCHING = "Fetching"
+    FETCHED = "Fetched"
     LOADING = "Loading"
     ROLLING_OUT = "RollingOut"
     ROLLOUT_BLOCKED = "RolloutBlocked"

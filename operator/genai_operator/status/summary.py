@@ -4,7 +4,7 @@ All fields are always sent: what server-side apply does not get, it removes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
@@ -17,6 +17,7 @@ from genai_operator.status.effective import effective, performance
 from genai_operator.status.flight_recorder import flight_recording
 from genai_operator.status.live_plan import live_pods
 from genai_operator.status.observed import ObservedModel
+from genai_operator.status.model_state import complete, model_state, under_way
 from genai_operator.status.out_of_service import out_of_service
 from genai_operator.status.placement import fallen_back, placement
 from genai_operator.status.provider import accepted, replaced_provider
@@ -49,6 +50,7 @@ def summarise(model: GenAIModel, observed: ObservedModel) -> dict[str, Any]:
         endpoints=_endpoints(model),
         effective=effective(model, observed),
         performance=performance(model, observed),
+        model=model_state(observed),
         placement=placement(model, observed) or None,
         flight_recorder=flight_recording(model, observed),
         conditions=tuple(conditions.make(kind, verdict) for kind, verdict in _verdicts(model, observed).items()),
@@ -119,6 +121,8 @@ def _verdicts(model: GenAIModel, observed: ObservedModel) -> dict[ConditionType,
     said = (_accepted, _model_available, _workload_available, _ready, _progressing, _degraded)
     return {kind: decide(seen) for kind, decide in zip(_SUMMARISED, said, strict=True)}
 
+    if cause and cause.reason in _MODEL_FAULTS and model.spec.model.uri not in cause.message:
+        cause = replace(cause, message=f"{model.spec.model.uri}: {cause.message}")
 
 def _ready_pods(observed: ObservedModel) -> int:
     return sum(pod.ready for pod in live_pods(observed))
@@ -143,7 +147,14 @@ def _model_available(seen: _Seen) -> Verdict:
     known = previous_condition(seen.model.status, ConditionType.MODEL_AVAILABLE).get("status") == "True"
     if seen.ready or (seen.draining and known):
         return Verdict("True", Reason.AVAILABLE, f"{seen.model.spec.model.uri} is loaded")
-    return _not_wanted(seen, "Unknown") or Verdict("Unknown", Reason.PENDING, "no pod has loaded it yet")
+    idle = _not_wanted(seen, "Unknown")
+    if idle:
+        return idle
+    if fetching := under_way(seen.observed):
+        return Verdict("Unknown", Reason.FETCHING, fetching)
+    if there := complete(seen.model, seen.observed):
+        return Verdict("Unknown", Reason.FETCHED, there)
+    return Verdict("Unknown", Reason.PENDING, "no pod has loaded it yet")
 
 
 def _workload_available(seen: _Seen) -> Verdict:
@@ -223,3 +234,5 @@ def _starting(seen: _Seen) -> Verdict:
     if running > seen.ready:
         return Verdict("False", Reason.LOADING, f"{ready}; {running} run and load the model")
     return Verdict("False", Reason.PENDING, f"{ready}; the others are being made")
+    if fetching := under_way(seen.observed):
+        return Verdict("False", Reason.FETCHING, f"{ready}; {fetching}")

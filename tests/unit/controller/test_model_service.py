@@ -44,7 +44,9 @@ async def test_a_restarted_operator_changes_no_object(world: World) -> None:
     again.kube = world.kube
     again.kube.watchers[:] = [again._observe]
     kube = cast(KubeClient, again.kube)
-    again.service = ModelService(kube, again.cache, PodCalls(again.live, again.gate), AUTHORITY, OperatorSettings())
+    again.service = ModelService(
+        kube, again.cache, PodCalls(again.live, again.gate, again.fetches), AUTHORITY, OperatorSettings()
+    )
     for body in list(again.kube.objects.values()):
         again.kube._tell("ADDED", body)
     await again.settle()
