@@ -77,7 +77,6 @@ class ProviderPlacement(ApiModel):
     operators: tuple[ShortText, ...] = Field(default=(), max_length=8, description="Its costliest kinds of operator.")
 
 
-class FlightRecording(ApiModel):
 class ModelProgress(ApiModel):
     """How far the pod is that has most to fetch still."""
 
@@ -101,6 +100,7 @@ class ModelState(ApiModel):
     progress: ModelProgress | None = None
 
 
+class FlightRecording(ApiModel):
     """The newest window that a pod opened by itself."""
 
     last_trigger: Message = Field(description="What was missed, and the operator that grew.")
@@ -157,8 +157,8 @@ class GenAIModelStatus(ApiModel):
         default=None, description="Selects the model's pods."
     )
     endpoints: Endpoints | None = None
-    effective: Effective | None = None
     model: ModelState | None = Field(default=None, description="Absent where nothing is fetched or verified.")
+    effective: Effective | None = None
     performance: Performance | None = None
     placement: tuple[ProviderPlacement, ...] | None = Field(
         default=None, max_length=8, description="Where the model runs, as the newest pod's warm-up saw it."

@@ -41,8 +41,8 @@ class PodCalls:
 
     live: LiveOptions
     gate: RolloutGate
-
     fetches: Fetches
+
 
 class ModelService:
     """Reconciles models by key. `clock` returns the present time in UTC."""
@@ -60,8 +60,8 @@ class ModelService:
         self._cache = cache
         self._live = pods.live
         self._gate = pods.gate
-        self._clock = clock
         self._fetches = pods.fetches
+        self._clock = clock
         self._preparer = Preparer(authority, settings)
         self._children = Children(kube, cache)
         # Models whose Deployment was changed and not looked at yet: its generation, and since when.
@@ -82,9 +82,9 @@ class ModelService:
             self._behind.pop(key, None)
             await self._live.keep_only(key, ())
             await self._gate.forget(key)
+            await self._fetches.forget(key)
             return None
         try:
-            await self._fetches.forget(key)
             prepared = self._preparer.prepare(key, body)
         except InvalidModel as error:
             await self._report_invalid(key, body, error)
@@ -107,11 +107,11 @@ class ModelService:
         await self._live.keep_only(key, observed.pods)
         server_name = control_server_name(model.metadata.name, model.metadata.namespace)
         self._gate.step(key, server_name, model, observed)
+        await self._fetches.step(key, server_name, observed.pods)
         pushes = self._live.push(key, server_name, desired, plan_live_options(desired, observed).push)
         ready = [pod for pod in live_pods(observed) if pod.ready]
         return [*pushes, *self._live.inquire(key, server_name, desired.options, ready)]
 
-        await self._fetches.step(key, server_name, observed.pods)
     async def _converge_children(self, key: str, prepared: Prepared) -> Hindrance | None:
         """Makes the children what they should be; returns what is in the way, if anything."""
         deployment = self._cache.deployment(key)
@@ -157,6 +157,7 @@ class ModelService:
             deployment=self._cache.deployment(key),
             pods=self._cache.pods(key),
             answers=self._live.answers(key),
+            fetches=self._fetches.told(key),
             conflict=hindrance.conflict if hindrance else "",
             refusal=hindrance.refusal if hindrance else "",
             gate=self._gate.told(key),
@@ -167,4 +168,3 @@ class ModelService:
 
 def _paused(body: Mapping[str, Any]) -> bool:
     return (body["metadata"].get("annotations") or {}).get(ANNOTATION_PAUSE) == "true"
-            fetches=self._fetches.told(key),

@@ -16,8 +16,8 @@ from genai_operator.status.conditions import Conditions, Truth, Verdict, previou
 from genai_operator.status.effective import effective, performance
 from genai_operator.status.flight_recorder import flight_recording
 from genai_operator.status.live_plan import live_pods
-from genai_operator.status.observed import ObservedModel
 from genai_operator.status.model_state import complete, model_state, under_way
+from genai_operator.status.observed import ObservedModel
 from genai_operator.status.out_of_service import out_of_service
 from genai_operator.status.placement import fallen_back, placement
 from genai_operator.status.provider import accepted, replaced_provider
@@ -48,9 +48,9 @@ def summarise(model: GenAIModel, observed: ObservedModel) -> dict[str, Any]:
         ready_replicas=_ready_pods(observed),
         selector=selector(name),
         endpoints=_endpoints(model),
+        model=model_state(observed),
         effective=effective(model, observed),
         performance=performance(model, observed),
-        model=model_state(observed),
         placement=placement(model, observed) or None,
         flight_recorder=flight_recording(model, observed),
         conditions=tuple(conditions.make(kind, verdict) for kind, verdict in _verdicts(model, observed).items()),
@@ -117,12 +117,12 @@ class _Seen:
 
 def _verdicts(model: GenAIModel, observed: ObservedModel) -> dict[ConditionType, Verdict]:
     cause = first_cause(live_pods(observed), observed.deployment)
+    if cause and cause.reason in _MODEL_FAULTS and model.spec.model.uri not in cause.message:
+        cause = replace(cause, message=f"{model.spec.model.uri}: {cause.message}")
     seen = _Seen(model, observed, cause, _ready_pods(observed), out_of_service(model, observed))
     said = (_accepted, _model_available, _workload_available, _ready, _progressing, _degraded)
     return {kind: decide(seen) for kind, decide in zip(_SUMMARISED, said, strict=True)}
 
-    if cause and cause.reason in _MODEL_FAULTS and model.spec.model.uri not in cause.message:
-        cause = replace(cause, message=f"{model.spec.model.uri}: {cause.message}")
 
 def _ready_pods(observed: ObservedModel) -> int:
     return sum(pod.ready for pod in live_pods(observed))
@@ -233,6 +233,6 @@ def _starting(seen: _Seen) -> Verdict:
     ready = f"{seen.ready} of {seen.wanted} pods are ready"
     if running > seen.ready:
         return Verdict("False", Reason.LOADING, f"{ready}; {running} run and load the model")
-    return Verdict("False", Reason.PENDING, f"{ready}; the others are being made")
     if fetching := under_way(seen.observed):
         return Verdict("False", Reason.FETCHING, f"{ready}; {fetching}")
+    return Verdict("False", Reason.PENDING, f"{ready}; the others are being made")
