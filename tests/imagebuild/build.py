@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imagebuild import audit
@@ -21,17 +21,17 @@ KEPT = 3
 """Archives of one image that stay in the cache, newest first: switching between clones then costs nothing."""
 
 
-def archives(cluster: Cluster) -> list[Path]:
-    """The checked archives of all images, built where the inputs changed. Raises LocalKubeError when an image breaks
+def archives(cluster: Cluster, recipes: Iterable[Recipe] = ALL) -> list[Path]:
+    """The checked archives of the images, built where the inputs changed. Raises LocalKubeError when an image breaks
     a rule."""
     engine: Engine = Docker() if cluster.kind == "kind" else Buildah()
     with _locked():
-        return [_archive(engine, recipe) for recipe in ALL]
+        return [_archive(engine, recipe) for recipe in recipes]
 
 
-def load(cluster: Cluster) -> None:
+def load(cluster: Cluster, recipes: Iterable[Recipe] = ALL) -> None:
     """Builds, and loads into a cluster that runs."""
-    for archive in archives(cluster):
+    for archive in archives(cluster, recipes):
         began = time.monotonic()
         if cluster.kind == "current" or (cluster.kind == "local" and not LocalCluster().status().running):
             print(f"{archive.stem}: not loaded ({cluster.kind} cluster)", flush=True)

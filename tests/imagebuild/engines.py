@@ -47,7 +47,7 @@ class Docker(Engine):
         return ["docker"]
 
     def build(self, recipe: Recipe, archive: Path) -> None:
-        command = ["docker", "build", "--file", recipe.dockerfile, "--tag", recipe.image, *_arguments(), "."]
+        command = ["docker", "build", "--file", recipe.dockerfile, "--tag", recipe.image, *_arguments(recipe), "."]
         _run(command)
         _run(["docker", "save", "--output", str(archive), recipe.image])
 
@@ -72,7 +72,7 @@ class Buildah(Engine):
             *("--volume", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"),
             *("--build-arg", f"BASE={self._base_image('run')}"),
             *("--build-arg", f"BUILD_BASE={self._base_image('build')}"),
-            *_arguments(),
+            *_arguments(recipe),
             str(ROOT),
         ]
         # what a build that failed left behind
@@ -112,9 +112,9 @@ class Buildah(Engine):
         return _run([*private, "buildah", *storage, "--storage-driver", "overlay", command, *arguments])
 
 
-def _arguments() -> list[str]:
+def _arguments(recipe: Recipe) -> list[str]:
     given = [f"{name}={os.environ[name]}" for name in _INHERITED if os.environ.get(name)]
-    return [word for setting in given for word in ("--build-arg", setting)]
+    return [word for setting in (*given, *recipe.arguments) for word in ("--build-arg", setting)]
 
 
 def _run(command: list[str]) -> str:

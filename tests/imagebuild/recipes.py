@@ -20,12 +20,16 @@ _PROJECT = (".dockerignore", "pyproject.toml", "uv.lock", "README.md", "LICENSE"
 
 @dataclass(frozen=True)
 class Recipe:
-    """`inputs`: files and folders, relative to the repository's root. `limit_mb`: uncompressed, in 10^6 bytes."""
+    """`inputs`: files and folders, relative to the repository's root. `limit_mb`: uncompressed, in 10^6 bytes.
+
+    `arguments`: of the build, as NAME=VALUE.
+    """
 
     image: str
     dockerfile: str
     inputs: tuple[str, ...]
     limit_mb: int
+    arguments: tuple[str, ...] = ()
 
     @property
     def short(self) -> str:
@@ -34,15 +38,18 @@ class Recipe:
 
 
 OPERATOR = Recipe("localhost/genai-operator:dev", "operator/Dockerfile", _PROJECT, 220)
-RUNTIME = Recipe(
-    "localhost/genai-runtime:dev", "runtime_server/Dockerfile", (*_PROJECT, "examples/hello-model/model"), 300
+_RUNTIME = (*_PROJECT, "runtime_server/requirements-cuda.txt", "examples/hello-model/model")
+RUNTIME = Recipe("localhost/genai-runtime:dev", "runtime_server/Dockerfile", _RUNTIME, 300)
+# Only where it is asked for: `python -m imagebuild cuda`.
+RUNTIME_CUDA = Recipe(
+    "localhost/genai-runtime-cuda:dev", "runtime_server/Dockerfile", _RUNTIME, 3600, ("PROVIDER=cuda",)
 )
 ALL = (OPERATOR, RUNTIME)
 
 
 def input_key(recipe: Recipe, bases: Iterable[str], root: Path = ROOT) -> str:
     """Changes when a build would give another image: file contents and names, the Dockerfile and the base images."""
-    digest = hashlib.sha256("\0".join(bases).encode())
+    digest = hashlib.sha256("\0".join([*bases, *recipe.arguments]).encode())
     for path in _files(root, (recipe.dockerfile, *recipe.inputs)):
         digest.update(f"\0{path.relative_to(root)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]

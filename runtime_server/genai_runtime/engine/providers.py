@@ -50,7 +50,7 @@ _DEVICE = "device_id"  # by the environment: GenAI makes its stream on the first
 _FOLDERS = ("runtime_cache", "model_cache")  # switches of ours; where the folder is, is no user's to say
 _SCRATCH = "genai-providers"
 
-_CUDA_LIBRARY = "libonnxruntime-genai-cuda.so"
+CUDA_LIBRARY = "libonnxruntime-genai-cuda.so"
 # In the order in which one needs another. What is not in the wheels is left to the loader's own search.
 _CUDA_LIBRARIES = (
     *("libcudart.so.13", "libnvJitLink.so.13", "libnvrtc.so.13", "libcublasLt.so.13", "libcublas.so.13"),
@@ -88,11 +88,11 @@ def prepare(provider: str, options: Options) -> None:
     if provider not in PROVIDERS:
         known = ", ".join(["cpu", *PROVIDERS])
         raise unavailable(f"the device {provider!r} is not known to this server; {known} are")
-    if provider == "cuda" and not (genai_capi.genai_folder() / _CUDA_LIBRARY).is_file():
+    if provider == "cuda" and not (genai_capi.genai_folder() / CUDA_LIBRARY).is_file():
         raise unavailable("cuda was asked for, but this image holds the CPU build of ONNX Runtime GenAI")
     if provider in ("cuda", "trt-rtx"):
         _choose_device(int(options.get(_DEVICE, 0)))
-        _load_cuda_libraries()
+        load_cuda_libraries()
     if options.get("dump_subgraphs"):
         os.chdir(_scratch(provider))  # they are written into the working directory, and a pod's is read-only
 
@@ -166,7 +166,7 @@ def _choose_device(number: int) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = before[number] if before else str(number)
 
 
-def _load_cuda_libraries() -> None:
+def load_cuda_libraries() -> None:
     """CUDA's libraries where PyPI's wheels put them. Once loaded, they are found by name, as GenAI looks for them."""
     root = genai_capi.onnxruntime_folder().parent / "nvidia"
     for name in _CUDA_LIBRARIES:
