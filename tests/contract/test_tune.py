@@ -46,7 +46,7 @@ def test_a_tiny_sweep_measures_what_it_was_told_to(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert json.loads(left) == found
     assert len(left.encode()) < 4096
-    assert found["present"] == {
+    assert found["baseline"] == {
         "intraOpThreads": 1,
         "spinning": "disabled",
         "prefillChunk": 32,

@@ -92,7 +92,7 @@ capabilities:
 - apiGroups: [genai-operator.io]
   resources: [genaimodels/status, genaiprofiles/status]
   verbs: [patch]
-# The job that collects a profile's traces into a claim or a bucket; its owner's deletion deletes it.
+# Jobs that collect a profile's traces or find a model's settings. delete: of one that measures what is not asked any more.
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create]

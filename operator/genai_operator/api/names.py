@@ -58,6 +58,11 @@ def collector_name(profile: str) -> str:
     return f"{profile}-collector"
 
 
+def tuning_job_name(model: str) -> str:
+    """The Job that finds a model's settings."""
+    return f"{model}-tuning"
+
+
 def collector_tls_secret_name(profile: str) -> str:
     return f"{profile}-collector-tls"
 

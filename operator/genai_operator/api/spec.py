@@ -27,6 +27,7 @@ from genai_operator.api.provider_spec import (
 from genai_operator.api.quantity import parse_quantity
 from genai_operator.api.rollout_spec import ProviderLimits, Rollout
 from genai_operator.api.server_spec import Generation, Server, Warmup
+from genai_operator.api.tuning_spec import Tuning
 from genai_operator.api.workload_spec import Environment, PodAnnotations, PodLabels, PodTemplate, TopologySpreads
 
 MAX_THREADS = 1024
@@ -135,6 +136,10 @@ class GenAIModelSpec(ApiModel):
         description="Opens a profiling window on a pod whose users wait longer than this. Editing it restarts no pod.",
     )
     rollout: Rollout = Rollout()
+    tuning: Tuning | None = Field(
+        default=None,
+        description="Has the settings found that serve a load best; status.recommended has them. Absent: none.",
+    )
     replicas: int = Field(default=1, ge=0, le=1000, description="Pods. Also set by kubectl scale and autoscalers.")
     autoscaling: Autoscaling | None = Field(
         default=None, description="Sets replicas by the load; leave replicas out of what you apply then."

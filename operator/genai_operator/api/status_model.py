@@ -10,6 +10,7 @@ from pydantic import Field
 from genai_operator.api.base import ApiModel
 from genai_operator.api.cancel_rule import Cancel
 from genai_operator.api.options_spec import Drain, EnableProfiling, LogLevel, Switch
+from genai_operator.api.tuning_status import Recommended
 
 MAX_MESSAGE_LENGTH = 1024
 MAX_LISTED_PODS = 100
@@ -41,6 +42,11 @@ class EffectiveThreads(ApiModel):
     """Threads that were chosen."""
 
     intra_op: int = Field(ge=0, le=1_000_000)
+    inter_op: int | None = Field(default=None, ge=0, le=1_000_000, description="Operators that run at the same time.")
+    spinning: Literal["enabled", "disabled"] | None = Field(default=None, description="Whether threads wait busily.")
+    affinity: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] | None = Field(
+        default=None, max_length=1024, description="The CPU of each thread, where they have CPUs of their own."
+    )
 
 
 class Effective(ApiModel):
@@ -94,6 +100,7 @@ class ModelState(ApiModel):
     digest: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="sha256 over the sorted lines SHA256, SIZE, NAME of all its files."
     )
+    revision: ShortText | None = Field(default=None, description="What the source's branch or tag was then.")
     size_bytes: int | None = Field(default=None, ge=0)
     files: int | None = Field(default=None, ge=0)
     cached: bool | None = Field(default=None, description="The newest pod found it in the cache and fetched nothing.")
@@ -166,6 +173,7 @@ class GenAIModelStatus(ApiModel):
     flight_recorder: FlightRecording | None = Field(
         default=None, description="The newest window that a pod opened because an objective was missed."
     )
+    recommended: Recommended | None = Field(default=None, description="The settings that spec.tuning had found.")
     conditions: tuple[Condition, ...] = Field(
         default=(),
         max_length=16,

@@ -35,7 +35,17 @@ _SPECULATION = {"disabled": "off", "ngram": "ngram"}
 
 def environment(model: GenAIModel) -> list[dict[str, str]]:
     """The container's `env`. What the spec leaves open is left to the runtime."""
-    settings = {**_fixed(model), **_ports(model), **_session(model), **_engine(model), **_requests(model)}
+    return _variables(
+        {**_fixed(model), **_ports(model), **_session(model), **_engine(model), **_requests(model)}, model
+    )
+
+
+def engine_environment(model: GenAIModel) -> list[dict[str, str]]:
+    """What of it the engine is told, for whoever runs one without a server."""
+    return _variables({**_session(model), **_engine(model)}, model)
+
+
+def _variables(settings: dict[str, Any], model: GenAIModel) -> list[dict[str, str]]:
     text = json.dumps(dict(sorted(settings.items())), ensure_ascii=False)
     return [{"name": "GENAI_SETTINGS", "value": _literal(text)}, *user_environment(model)]
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
-from genai_operator.clients.kube import DEPLOYMENT, MODEL, POD, SCALED_OBJECT, Resource
-from genai_operator.constants import LABEL_MODEL
+from genai_operator.clients.kube import DEPLOYMENT, JOB, MODEL, POD, SCALED_OBJECT, Resource
+from genai_operator.constants import LABEL_MODEL, LABEL_TUNING
+from genai_operator.services.jobs import JobBook
 from genai_operator.services.reading import compact_model, controller_uid, digest, observed_deployment, observed_pod
 from genai_operator.status.observed import ObservedDeployment, ObservedPod
 
@@ -55,6 +56,7 @@ class Cache:
         self._children: dict[ChildId, Child] = {}
         self._by_model: dict[str, set[ChildId]] = {}
         self._deployments: dict[str, ObservedDeployment] = {}
+        self.tuning_jobs = JobBook(LABEL_TUNING)
         self._pods: dict[str, dict[str, tuple[int, ObservedPod]]] = {}
         # Our writes that have not come back through a watch: (kind, key) -> (version, since).
         self._awaited: dict[tuple[str, str], tuple[int, float]] = {}
@@ -92,6 +94,8 @@ class Cache:
             return self._observe_model(event, body)
         if resource is POD:
             return self._observe_pod(event, body)
+        if resource is JOB:
+            return self.tuning_jobs.observe(event, body)
         return self._observe_child(resource, event, body)
 
     def missing(self, resource: Resource, seen: Set[str], snapshot: int, namespace: str = "") -> list[str]:
@@ -109,6 +113,8 @@ class Cache:
             for key in gone:
                 del self._models[key]
             return gone
+        if resource is JOB:
+            return self.tuning_jobs.missing(seen, snapshot, namespace)
         if resource is POD:
             pods = [
                 (key, uid) for key, each in self._pods.items() for uid, (at, _) in each.items() if lost(key, uid, at)

@@ -97,7 +97,7 @@ class Container:
 
     def observe(self, resource: Resource, event: str | None, body: dict[str, Any]) -> None:
         """Takes in what a watch shows. A listing's objects wait behind what happens now."""
-        if resource in OF_PROFILES:
+        if resource in OF_PROFILES and not (resource is JOB and is_tuning(body)):
             self._observe_profile(resource, event, body)
             return
         key = self.cache.observe(resource, event, body)

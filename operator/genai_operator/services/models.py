@@ -24,10 +24,11 @@ from genai_operator.services.live_options import LiveOptions
 from genai_operator.services.prepared import Prepared, Preparer
 from genai_operator.services.rollout_gate import RolloutGate
 from genai_operator.services.status_writer import StatusWriter
+from genai_operator.services.tuning import Tuning
 from genai_operator.settings import OperatorSettings
 from genai_operator.status import summarise, summarise_invalid, summarise_runtime_options
 from genai_operator.status.live_plan import live_pods, plan_live_options
-from genai_operator.status.observed import ObservedModel
+from genai_operator.status.observed import ObservedModel, ObservedTuning
 
 # Pods on the same machine answer in milliseconds; waiting this long for them saves a second status write.
 _SETTLE_SECONDS = 0.05
@@ -66,6 +67,7 @@ class ModelService:
         self._children = Children(kube, cache)
         # Models whose Deployment was changed and not looked at yet: its generation, and since when.
         self._behind: dict[str, tuple[int, float]] = {}
+        self._tuning = Tuning(kube, cache.tuning_jobs, settings, pods.live.wake)
         self._status = StatusWriter(kube, cache, pods.live.wake, clock)
 
     async def reconcile(self, key: str) -> float | None:
@@ -94,8 +96,10 @@ class ModelService:
         hindrance = None if _paused(body) else await self._converge_children(key, prepared)
         if calls:
             await asyncio.wait(calls, timeout=_SETTLE_SECONDS)
-        soon = 0.0 if hindrance or _paused(body) else self._catching_up(key)
-        await self._report(key, body, model, desired, hindrance, soon)
+        still = hindrance is not None or _paused(body)
+        tuning = None if still else await self._tuning.step(model)
+        soon = 0.0 if still else self._catching_up(key)
+        await self._report(body, model, desired, self._observe(key, hindrance, tuning, paused=_paused(body)), soon)
         return hindrance.again if hindrance else soon or None
 
     async def _drive_pods(self, key: str, model: GenAIModel, desired: DesiredOptions) -> list[asyncio.Task[None]]:
@@ -133,14 +137,13 @@ class ModelService:
 
     async def _report(
         self,
-        key: str,
         body: Mapping[str, Any],
         model: GenAIModel,
         desired: DesiredOptions,
-        hindrance: Hindrance | None,
+        observed: ObservedModel,
         soon: float,
     ) -> None:
-        observed = self._observe(key, hindrance, paused=_paused(body))
+        key = model.metadata.key
         # First, so that who sees `observedGeneration` sees what became of the spec's runtime options too.
         await self._status.write(key, body, MANAGER_LIVE, summarise_runtime_options(model, desired, observed))
         if not soon:  # else this part would be written twice
@@ -152,7 +155,14 @@ class ModelService:
         status = summarise_invalid(ObjectMeta.from_body(body), body.get("status") or {}, error, observed)
         await self._status.write(key, body, MANAGER, status)
 
-    def _observe(self, key: str, hindrance: Hindrance | None = None, *, paused: bool = False) -> ObservedModel:
+    def _observe(
+        self,
+        key: str,
+        hindrance: Hindrance | None = None,
+        tuning: ObservedTuning | None = None,
+        *,
+        paused: bool = False,
+    ) -> ObservedModel:
         return ObservedModel(
             deployment=self._cache.deployment(key),
             pods=self._cache.pods(key),
@@ -161,6 +171,7 @@ class ModelService:
             conflict=hindrance.conflict if hindrance else "",
             refusal=hindrance.refusal if hindrance else "",
             gate=self._gate.told(key),
+            tuning=tuning,
             paused=paused,
             now=self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
         )

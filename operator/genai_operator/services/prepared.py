@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.api.recommendation import with_recommended
 from genai_operator.builders import build_children
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.clients.kube import SECRET
@@ -51,6 +52,7 @@ class Preparer:
         """
         metadata = {name: value for name, value in body["metadata"].items() if name != "resourceVersion"}
         kept = self._kept.get(key)
+        metadata["recommended"] = (body.get("status") or {}).get("recommended")  # children may follow from it
         # The generation counts the changes of the spec.
         if kept and kept.metadata == metadata and not self._authority.renewal_due(metadata["uid"], kept.period):
             self._kept.move_to_end(key)
@@ -71,7 +73,7 @@ class Preparer:
         self._kept.pop(key, None)
 
     def _build(self, model: GenAIModel, kept: _Kept | None) -> tuple[tuple[Wanted, ...], int]:
-        others = [Wanted.of(each) for each in build_children(model, self._settings).manifests()]
+        others = [Wanted.of(each) for each in build_children(with_recommended(model), self._settings).manifests()]
         secret, period = self._secret(model, kept)
         # Pods do not start without the Secret, so it comes before the Deployment.
         others.insert(1, secret)

@@ -25,7 +25,7 @@ from genai_operator.clients.kube import (
     KubeClient,
     Resource,
 )
-from genai_operator.constants import LABEL_MODEL, LABEL_PROFILE
+from genai_operator.constants import LABEL_MODEL, LABEL_PROFILE, LABEL_TUNING
 from genai_operator.errors import ClusterError, ClusterNotFound
 from genai_operator.services.queue import WorkQueue
 
@@ -40,6 +40,7 @@ OF_MODELS = {
     DISRUPTION_BUDGET: LABEL_MODEL,
     HORIZONTAL_AUTOSCALER: LABEL_MODEL,
     POD: LABEL_MODEL,
+    JOB: LABEL_TUNING,
 }
 OF_PROFILES = {PROFILE: "", JOB: LABEL_PROFILE}
 WATCHED = {**OF_MODELS, **OF_PROFILES}
@@ -55,7 +56,8 @@ def watched(autoscalers: Sequence[str]) -> dict[Resource, str]:
 
 def listed_of_models(autoscalers: Sequence[str]) -> dict[Resource, str]:
     """What is listed for models: all of theirs that is watched, and KEDA's objects, which are not."""
-    found = {resource: label for resource, label in watched(autoscalers).items() if resource in OF_MODELS}
+    seen = watched(autoscalers)
+    found = {resource: label for resource, label in OF_MODELS.items() if resource in seen}
     return {**found, SCALED_OBJECT: LABEL_MODEL} if "KEDA" in autoscalers else found
 
 

@@ -7,6 +7,7 @@ Filled by `services/` from watch events and from pods' answers. Knows nothing of
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from genai_operator.api.status_model import ProviderPlacement
 from genai_operator.constants import CONTAINER_FETCH
@@ -110,6 +111,9 @@ class ServedModel:
     placement: tuple[ProviderPlacement, ...] = ()  # empty: not measured
     precision: str = ""  # empty: the graph does not tell
     provider_reason: str = ""  # why another provider than the one asked for; empty: it is that one
+    inter_op_threads: int = 0  # operators that run at the same time; 0: one after the other
+    spinning: bool = False
+    thread_cpus: tuple[int, ...] = ()  # the CPU of each thread; empty: none is bound to one
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,26 @@ class PodAnswer:
     recording: Recording | None = None
 
 
+class TuningState(StrEnum):
+    """How far a model's tuning is; ANSWERED: as the status says."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    ANSWERED = "Answered"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTuning:
+    """What became of a model's tuning Job; `result` is what it printed when it is complete."""
+
+    revision: str
+    state: TuningState
+    message: str = ""
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class ObservedModel:
     """Everything that status and plans follow from, besides the GenAIModel itself."""
@@ -151,5 +175,6 @@ class ObservedModel:
     conflict: str = ""  # a child's name is taken by a foreign object: which, and whose
     refusal: str = ""  # the API server refuses a child for good: which, and its words
     gate: str = ""  # what a new pod's measurement waits for
+    tuning: ObservedTuning | None = None  # None: it was not looked at
     paused: bool = False
     now: str = ""  # RFC 3339

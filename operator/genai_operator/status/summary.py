@@ -9,6 +9,7 @@ from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
 from genai_operator.api.names import grpc_endpoint, http_endpoint, selector
+from genai_operator.api.recommendation import known_recommendation
 from genai_operator.api.status_model import Endpoints, GenAIModelStatus
 from genai_operator.errors import InvalidModel
 from genai_operator.status.causes import CRASHES, Cause, first_cause, refusal_reason
@@ -16,23 +17,14 @@ from genai_operator.status.conditions import Conditions, Truth, Verdict, previou
 from genai_operator.status.effective import effective, performance
 from genai_operator.status.flight_recorder import flight_recording
 from genai_operator.status.live_plan import live_pods
-from genai_operator.status.model_state import complete, model_state, under_way
+from genai_operator.status.model_state import complete, model_state, named_source, under_way
 from genai_operator.status.observed import ObservedModel
 from genai_operator.status.out_of_service import out_of_service
 from genai_operator.status.placement import fallen_back, placement
 from genai_operator.status.provider import accepted, replaced_provider
-from genai_operator.status.reasons import ConditionType, Reason
+from genai_operator.status.reasons import MODEL_FAULTS, ConditionType, Reason
 from genai_operator.status.rollout_gate import blocked
-
-_MODEL_FAULTS = (
-    Reason.MODEL_NOT_FOUND,
-    Reason.MODEL_INVALID,
-    Reason.MODEL_TOO_LARGE,
-    Reason.CHECKSUM_MISMATCH,
-    Reason.UNAUTHORIZED,
-    Reason.SOURCE_UNAVAILABLE,
-    Reason.STORAGE_FULL,
-)
+from genai_operator.status.tuning import recommended
 
 
 def summarise(model: GenAIModel, observed: ObservedModel) -> dict[str, Any]:
@@ -53,6 +45,7 @@ def summarise(model: GenAIModel, observed: ObservedModel) -> dict[str, Any]:
         performance=performance(model, observed),
         placement=placement(model, observed) or None,
         flight_recorder=flight_recording(model, observed),
+        recommended=recommended(model, observed),
         conditions=tuple(conditions.make(kind, verdict) for kind, verdict in _verdicts(model, observed).items()),
     )
     return status.model_dump(by_alias=True, exclude_none=True, mode="json")
@@ -80,6 +73,7 @@ def summarise_invalid(
         replicas=observed.deployment.replicas if observed.deployment else 0,
         ready_replicas=_ready_pods(observed),
         selector=selector(metadata.name)[:512],
+        recommended=known_recommendation(previous),
         conditions=tuple(conditions.make(kind, said) for kind, said in verdicts.items()),
     )
     return status.model_dump(by_alias=True, exclude_none=True, mode="json")
@@ -117,8 +111,8 @@ class _Seen:
 
 def _verdicts(model: GenAIModel, observed: ObservedModel) -> dict[ConditionType, Verdict]:
     cause = first_cause(live_pods(observed), observed.deployment)
-    if cause and cause.reason in _MODEL_FAULTS and model.spec.model.uri not in cause.message:
-        cause = replace(cause, message=f"{model.spec.model.uri}: {cause.message}")
+    if cause:
+        cause = replace(cause, message=named_source(model, observed, cause))
     seen = _Seen(model, observed, cause, _ready_pods(observed), out_of_service(model, observed))
     said = (_accepted, _model_available, _workload_available, _ready, _progressing, _degraded)
     return {kind: decide(seen) for kind, decide in zip(_SUMMARISED, said, strict=True)}
@@ -142,7 +136,7 @@ def _accepted(seen: _Seen) -> Verdict:
 
 
 def _model_available(seen: _Seen) -> Verdict:
-    if seen.cause and seen.cause.reason in _MODEL_FAULTS:
+    if seen.cause and seen.cause.reason in MODEL_FAULTS:
         return Verdict("False", seen.cause.reason, seen.cause.message)
     known = previous_condition(seen.model.status, ConditionType.MODEL_AVAILABLE).get("status") == "True"
     if seen.ready or (seen.draining and known):

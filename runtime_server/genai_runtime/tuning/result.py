@@ -36,7 +36,7 @@ def result(task: Task, outcome: Outcome) -> dict[str, Any]:
     }
     return {
         "settings": chosen,
-        "present": present,
+        "baseline": present,
         "figures": [_figure(each) for each in outcome.gains],
         "load": load,
         "engine": outcome.info.engine,
@@ -59,8 +59,8 @@ def _figure(gain: Gain) -> dict[str, Any]:
     return {
         "clients": gain.clients,
         "tokensPerSecond": round(gain.best.tokens_per_second, 1),
-        "presentTokensPerSecond": round(gain.present.tokens_per_second, 1),
+        "baselineTokensPerSecond": round(gain.present.tokens_per_second, 1),
         "gainPercent": round(gain.percent, 1),
         "timeToFirstTokenMs": round(gain.best.first_token_ms, 1),
-        "presentTimeToFirstTokenMs": round(gain.present.first_token_ms, 1),
+        "baselineTimeToFirstTokenMs": round(gain.present.first_token_ms, 1),
     }

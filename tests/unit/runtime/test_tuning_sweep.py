@@ -52,7 +52,7 @@ def test_the_second_axis_goes_on_from_the_best_of_the_first() -> None:
     assert found.measured == len(machine.visited)
     told = result(TASK, found)
     assert told["settings"] == {"intraOpThreads": 1, "spinning": "disabled"}
-    assert told["present"] == {"intraOpThreads": 2, "spinning": "enabled", "prefillChunk": 64, "maxBatchSize": 4}
+    assert told["baseline"] == {"intraOpThreads": 2, "spinning": "enabled", "prefillChunk": 64, "maxBatchSize": 4}
 
 
 def test_settings_that_cannot_run_are_told_and_left_out() -> None:

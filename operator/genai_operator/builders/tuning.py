@@ -1,0 +1,100 @@
+"""The Job that finds the settings for a stated load: `genai-runtime tune` in a pod shaped as the model's own.
+
+The pod has the model's image, resources, node, volumes and what fetches the model; it serves nothing. Its figures are
+of the settings that the spec has, not of those that an earlier recommendation put in place.
+"""
+
+from typing import Any
+
+from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.api.names import tuning_job_name
+from genai_operator.api.recommendation import tuning_wish
+from genai_operator.api.tuning_spec import Tuning
+from genai_operator.builders.environment import engine_environment
+from genai_operator.builders.metadata import owner_reference
+from genai_operator.builders.model_folder import model_location
+from genai_operator.builders.pod import CONTAINER as MODEL_CONTAINER
+from genai_operator.builders.pod import pod_template
+from genai_operator.builders.settings import BuilderSettings
+from genai_operator.constants import ANNOTATION_REVISION, LABEL_TUNING, MANAGED_BY
+
+CONTAINER = "tuning"
+# One more try is for a node that went away.
+_RETRIES = 1
+# Beside the measuring: images, the model's way into the pod, and engines that start slowly.
+_MARGIN_SECONDS = 1800
+# The result is in the model's status by then.
+_KEPT_SECONDS = 3600
+_OF_SERVING = ("readinessGates", "topologySpreadConstraints", "terminationGracePeriodSeconds")
+_OF_CONTAINER = (
+    "image",
+    "imagePullPolicy",
+    "resources",
+    "terminationMessagePolicy",
+    "securityContext",
+    "volumeMounts",
+)
+
+
+def tuning_job(model: GenAIModel, tuning: Tuning, settings: BuilderSettings) -> dict[str, Any]:
+    """The Job.
+
+    Raises:
+        InvalidModel: as for the model's own pods.
+    """
+    own = {
+        LABEL_TUNING: model.metadata.name,
+        "app.kubernetes.io/managed-by": MANAGED_BY,
+        "app.kubernetes.io/name": "genai-tuning",
+        "app.kubernetes.io/instance": model.metadata.name,
+        "app.kubernetes.io/part-of": "genai-operator",
+    }
+    labels = {**model.spec.pod_labels, **own}  # a queue's name has its place on the Job
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": tuning_job_name(model.metadata.name),
+            "namespace": model.metadata.namespace,
+            "labels": labels,
+            "annotations": {ANNOTATION_REVISION: tuning_wish(model)},
+            "ownerReferences": [owner_reference(model)],
+        },
+        "spec": {
+            "backoffLimit": _RETRIES,
+            "activeDeadlineSeconds": 2 * tuning.max_seconds + _MARGIN_SECONDS,
+            "ttlSecondsAfterFinished": _KEPT_SECONDS,
+            "template": {"metadata": {"labels": labels}, "spec": _pod(model, tuning, settings)},
+        },
+    }
+
+
+def _pod(model: GenAIModel, tuning: Tuning, settings: BuilderSettings) -> dict[str, Any]:
+    pod = {name: value for name, value in pod_template(model, settings)["spec"].items() if name not in _OF_SERVING}
+    # Containers that the model's pods have beside would never let the Job end.
+    served = next(each for each in pod["containers"] if each["name"] == MODEL_CONTAINER)
+    container = {
+        "name": CONTAINER,
+        **{name: served[name] for name in _OF_CONTAINER if name in served},
+        "args": ["tune", model_location(model), *_arguments(tuning)],
+        "env": engine_environment(model),
+    }
+    return {**pod, "restartPolicy": "Never", "containers": [container]}
+
+
+def _arguments(tuning: Tuning) -> list[str]:
+    load, sweep = tuning.load, tuning.sweep
+    found = ["--clients", str(load.clients), "--prompt-tokens", str(load.prompt_tokens)]
+    found += ["--new-tokens", str(load.new_tokens), "--seconds", str(tuning.max_seconds)]
+    if sweep is None:
+        return found
+    values = {
+        "--threads": sweep.threads,
+        "--spinning": sweep.spinning,
+        "--batch": sweep.batch,
+        "--prefill-chunk": sweep.prefill_chunk,
+    }
+    for flag, tried in values.items():
+        if tried is not None:
+            found += [flag, ",".join(str(value) for value in tried) or "none"]
+    return found
