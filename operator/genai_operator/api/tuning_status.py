@@ -36,7 +36,7 @@ class Recommended(ApiModel):
     applied: bool | None = Field(default=None, description="Whether the pods' template has all of these settings.")
     tokens_per_second: Rate | None = Field(default=None, description="Of all clients together, with these settings.")
     baseline_tokens_per_second: Rate | None = Field(default=None, description="With the spec as it was measured.")
-    gain_percent: float | None = None
+    gain_percent: Annotated[float, Field(ge=-100)] | None = None
     time_to_first_token_ms: Rate | None = None
     baseline_time_to_first_token_ms: Rate | None = None
     load: TuningLoad | None = None
