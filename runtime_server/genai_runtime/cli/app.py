@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from genai_runtime.cli import client, collect, ctl, serving, tune
+from genai_runtime.cli import client, collect, ctl, digest, fetch, serving, tune
 from genai_runtime.errors import RuntimeServerError
 
 app = typer.Typer(
@@ -19,11 +19,13 @@ app = typer.Typer(
 )
 app.command("serve")(serving.serve)
 app.command("check")(serving.check)
+app.command("digest")(digest.digest)
 app.command("chat")(client.chat)
 app.command("generate")(client.generate)
 app.command("requests")(client.requests)
 app.command("cancel")(client.cancel)
 app.command("collect")(collect.collect)
+app.command("fetch")(fetch.fetch)
 app.command("tune")(tune.tune)
 app.add_typer(ctl.app, name="ctl")
 

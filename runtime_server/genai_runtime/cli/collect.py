@@ -4,15 +4,14 @@ Its result is one line of JSON on stdout and in the termination log: `{"location
 a number, where pods are not in the trace. Failing, it leaves `{"reason", "message"}` there.
 """
 
-import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from genai_runtime.cli import result_line
 from genai_runtime.collector.collecting import Collected
 from genai_runtime.collector.collecting import collect as carry_out
 from genai_runtime.collector.errors import CollectionFailed
@@ -56,12 +55,8 @@ def collect(  # noqa: PLR0913 - each is a flag
     except CollectionFailed as error:
         logs.last_words(_REASON, error.message)
         raise
-    line = json.dumps(
-        {"location": done.location, "bytes": done.bytes, "events": done.events}
-        | ({"missing": len(done.missing)} if done.missing else {})
-    )
-    print(line, flush=True)
-    _leave(line)
+    result = {"location": done.location, "bytes": done.bytes, "events": done.events}
+    result_line.tell(result | ({"missing": len(done.missing)} if done.missing else {}))
 
 
 def _carry_out(asked: _Asked) -> Collected:
@@ -69,11 +64,3 @@ def _carry_out(asked: _Asked) -> Collected:
     sources = [PodSource.parse(text) for text in asked.pods]
     identity = Identity.read(asked.tls_dir, asked.server_name)
     return carry_out(asked.profile, sources, identity, place)
-
-
-def _leave(line: str) -> None:
-    """The operator reads the result there."""
-    try:
-        logs.leave(line)
-    except OSError as error:
-        print(f"genai-runtime: the termination log cannot be written: {error}", file=sys.stderr)

@@ -1,45 +1,34 @@
-"""Which names a file of a model may have: whoever names it is a server or an archive, and is not trusted.
+"""Which names the files of a listing may have: a server names them, and is not trusted.
 
-A name is a path inside the model's folder, its parts separated by slashes.
+A name is a path inside the model's folder, its parts separated by slashes. What one part may be is `models/names.py`'s.
 """
 
 from collections.abc import Iterable
 
 from genai_runtime.fetch.errors import invalid, too_large
-
-MAX_FILES = 10_000
-_MAX_NAME = 1024
-_MAX_PART = 255
-_MAX_DEPTH = 16
+from genai_runtime.models.defects import shown
+from genai_runtime.models.limits import Limits
+from genai_runtime.models.names import collision_key, name_fault
 
 
-def checked(name: str, where: str) -> str:
-    """`name` itself. Raises `ModelUnusable`; `where` says who gave it."""
-    parts = name.split("/")
-    problem = ""
-    if not name or "" in parts or "." in parts or ".." in parts:
-        problem = "is no path inside a folder"
-    elif "\\" in name or not name.isprintable():
-        problem = "holds a backslash or characters that cannot be printed"
-    elif len(parts) > _MAX_DEPTH or any(len(part.encode()) > _MAX_PART for part in parts) or len(name) > _MAX_NAME:
-        problem = f"is too long, or deeper than {_MAX_DEPTH} folders"
-    if problem:
-        raise invalid(f"{where} has a file named {name[:_MAX_NAME]!r}, which {problem}; nothing was fetched")
-    return name
-
-
-def check_all(names: Iterable[str], where: str) -> None:
-    """Every name by itself, and that no two are in each other's way. Raises `ModelUnusable`."""
-    seen: set[str] = set()
+def check_names(names: Iterable[str], source: str, limits: Limits) -> None:
+    """Raises `ModelUnusable` where a name is not fit, or two are in each other's way."""
+    seen: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for name in names:
-        checked(name, where)
-        if name in seen:
-            raise invalid(f"{where} has two files named {name!r}")
-        seen.add(name)
-        if len(seen) > MAX_FILES:
-            raise too_large(f"{where} has more than {MAX_FILES} files; is it a single model?")
-    for name in seen:
         parts = name.split("/")
-        for depth in range(1, len(parts)):
-            if "/".join(parts[:depth]) in seen:
-                raise invalid(f"{where} has both a file and a folder named {'/'.join(parts[:depth])!r}")
+        fault = next((found for part in parts if (found := name_fault(part, limits))), "")
+        if not fault and (len(parts) > limits.depth + 1 or len(name.encode()) > limits.path_bytes):
+            fault = f"is longer than {limits.path_bytes} bytes, or lies deeper than {limits.depth} folders"
+        if fault:
+            raise invalid(f"{source}: the name {shown(name)} {fault}; nothing was fetched")
+        key = collision_key(name)
+        if key in seen:
+            raise invalid(f"{source} has both {shown(seen[key])} and {shown(name)}: keep one of them")
+        seen[key] = name
+        folders |= {collision_key("/".join(parts[:end])): name for end in range(1, len(parts))}
+        if len(seen) > limits.files:
+            raise too_large(f"{source} has more than {limits.files} files; keep only those of one model there")
+    both = next((folders[key] for key in folders if key in seen), None)
+    if both is not None:
+        raise invalid(f"{source} has a file in the way of {shown(both)}")

@@ -29,10 +29,14 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All files of one state of the source. `revision` names that state: a commit, a digest, or empty."""
+    """All files of one state of the source. `revision` names that state: a commit, a digest, or empty.
+
+    `others` are not fetched unless one of the graphs takes its weights from them.
+    """
 
     revision: str
     files: tuple[RemoteFile, ...]
+    others: tuple[RemoteFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Source(Protocol):
     """Errors: `Passing` where another try may help, `SourceChanged` where the listing is out of date, else
     `ModelUnusable`."""
 
-    def list(self) -> Listing:
+    def listing(self) -> Listing:
         """Ask which files there are."""
         ...
 
