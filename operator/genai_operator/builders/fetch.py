@@ -1,5 +1,5 @@
-"""The init container of a model pod: `genai-runtime fetch` where the model is elsewhere, `check` where its digest is to
-be compared and it is there already. The model's container starts when it has ended well.
+"""The init container of a model pod: `genai-runtime fetch` where the model is elsewhere, `digest` where it is there and
+`model.sha256` says what it must be. The model's container starts when it has ended well.
 
 What it is told goes by arguments; credentials are files, and it alone has them.
 """
@@ -32,7 +32,7 @@ def init_containers(model: GenAIModel, settings: BuilderSettings, image: Mapping
     if is_fetched(model, settings):
         found = {"name": CONTAINER_FETCH, **image, "args": _fetch(model), **_proxies(settings)}
     elif model.spec.model.sha256 is not None:
-        arguments = ["check", model_location(model), "--sha256", model.spec.model.sha256]
+        arguments = ["digest", model_location(model), "--sha256", model.spec.model.sha256]
         found = {"name": CONTAINER_VERIFY, **image, "args": arguments}
     else:
         return []

@@ -11,9 +11,10 @@ from typing import Any, Literal
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.status_model import ModelProgress, ModelState
 from genai_operator.constants import CONTAINER_FETCH
-from genai_operator.status.causes import pod_cause
+from genai_operator.status.causes import Cause, pod_cause
 from genai_operator.status.live_plan import live_pods
 from genai_operator.status.observed import FetchProgress, ObservedModel, ObservedPod
+from genai_operator.status.reasons import MODEL_FAULTS, Reason
 
 
 def model_state(observed: ObservedModel) -> ModelState | None:
@@ -25,7 +26,8 @@ def model_state(observed: ObservedModel) -> ModelState | None:
     return ModelState(
         state=_state(pods),
         digest=said.get("digest"),
-        size_bytes=said.get("sizeBytes"),
+        revision=said.get("revision") or None,
+        size_bytes=said.get("bytes"),
         files=said.get("files"),
         cached=said.get("cached"),
         progress=_progress(pods, observed.fetches),
@@ -43,6 +45,17 @@ def complete(model: GenAIModel, observed: ObservedModel) -> str:
     pods = _prepared_first(observed)
     known = bool(pods) and _state(pods) in ("Fetched", "Verified")
     return f"{model.spec.model.uri} is complete in the pod; no pod has loaded it yet" if known else ""
+
+
+def named_source(model: GenAIModel, observed: ObservedModel, cause: Cause) -> str:
+    """The message of a cause, with the source before it where the source or its Secret may be to blame."""
+    source = model.spec.model
+    waiting = any(not pod.prepared for pod in _prepared_first(observed))
+    if cause.reason not in MODEL_FAULTS and not (waiting and cause.reason is Reason.INVALID_SPEC):
+        return cause.message
+    secret = f" (Secret {source.secret_name})" if source.secret_name else ""
+    known = source.uri in cause.message and not secret
+    return cause.message if known else f"{source.uri}{secret}: {cause.message}"
 
 
 def _prepared_first(observed: ObservedModel) -> list[ObservedPod]:
@@ -74,7 +87,7 @@ def _words(pod: ObservedPod) -> dict[str, Any]:
         return {}
     if not pod.prepared or not isinstance(words, dict):
         return {}
-    wanted: dict[str, type] = {"digest": str, "sizeBytes": int, "files": int, "cached": bool}
+    wanted: dict[str, type] = {"digest": str, "bytes": int, "files": int, "cached": bool, "revision": str}
     return {name: words[name] for name, kind in wanted.items() if type(words.get(name)) is kind}
 
 

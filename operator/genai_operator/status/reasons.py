@@ -69,6 +69,17 @@ class Reason(StrEnum):
     REJECTED = "Rejected"
 
 
+# The model or its source is to blame.
+MODEL_FAULTS = (
+    Reason.MODEL_NOT_FOUND,
+    Reason.MODEL_INVALID,
+    Reason.MODEL_TOO_LARGE,
+    Reason.CHECKSUM_MISMATCH,
+    Reason.UNAUTHORIZED,
+    Reason.SOURCE_UNAVAILABLE,
+    Reason.STORAGE_FULL,
+)
+
 # What a pod may say of itself in its last words; any other reason there is a crash.
 LAST_WORDS = (
     Reason.MODEL_NOT_FOUND,

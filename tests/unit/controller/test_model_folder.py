@@ -107,7 +107,7 @@ def test_a_model_that_is_there_is_not_fetched(uri: str) -> None:
 )
 def test_a_digest_of_what_is_there_is_compared_before_it_is_served(uri: str, folder: str) -> None:
     spec = pod(source(uri, sha256=DIGEST))
-    assert initial(spec)["args"] == ["check", folder, "--sha256", DIGEST]
+    assert initial(spec)["args"] == ["digest", folder, "--sha256", DIGEST]
     assert all(each.get("readOnly") for name, each in mounts(initial(spec)).items() if name != "tmp")
     assert spec["containers"][0]["args"] == ["serve", folder]
 

@@ -13,7 +13,7 @@ from support.models import answers, conditions, make_model, message, observe, re
 URI = "hf://org/name"
 MODEL = make_model(model={"uri": URI})
 DIGEST = "0a" * 32
-WORDS = json.dumps({"reason": "Fetched", "digest": DIGEST, "sizeBytes": 7, "files": 3, "cached": False})
+WORDS = json.dumps({"digest": DIGEST, "bytes": 7, "files": 3, "cached": False, "revision": "main1"})
 
 
 def fetching(number: int = 1, **changes: Any) -> ObservedPod:
@@ -112,7 +112,14 @@ def test_a_complete_folder_is_told_with_its_digest_before_and_after_it_is_loaded
     status = summarise(MODEL, observe(loading))
     assert conditions(status)["ModelAvailable"] == ("Unknown", "Fetched")
     assert conditions(status)["Ready"] == ("False", "Loading")
-    assert status["model"] == {"state": "Fetched", "digest": DIGEST, "sizeBytes": 7, "files": 3, "cached": False}
+    assert status["model"] == {
+        "state": "Fetched",
+        "digest": DIGEST,
+        "revision": "main1",
+        "sizeBytes": 7,
+        "files": 3,
+        "cached": False,
+    }
     pod = fetched()
     status = summarise(MODEL, observe(pod, answers=answers(MODEL, pod)))
     assert conditions(status)["ModelAvailable"] == ("True", "Available")
