@@ -260,3 +260,12 @@ def _leaves(values: Manifest, prefix: str = "") -> list[str]:
         else:
             names.append(f"{prefix}{key}")
     return names
+
+
+def test_how_models_are_fetched_is_told_to_the_operator() -> None:
+    values = ("models.imageVolumes=true", "models.proxy.https=http://proxy:3128", "models.proxy.except=.svc")
+    container = operator_deployment(*values)["spec"]["template"]["spec"]["containers"][0]
+    told = {each["name"].removeprefix("GENAI_OPERATOR_").lower(): each.get("value") for each in container["env"]}
+    chosen = {name: told[name] for name in ("image_volumes", "http_proxy", "https_proxy", "no_proxy")}
+    assert chosen == {"image_volumes": "true", "http_proxy": "", "https_proxy": "http://proxy:3128", "no_proxy": ".svc"}
+    assert OperatorSettings.model_validate(chosen).image_volumes

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.builders.environment import user_environment
 from genai_operator.builders.model_folder import is_fetched, max_bytes, model_location
 from genai_operator.builders.restricted import container_security
 from genai_operator.builders.settings import BuilderSettings
@@ -30,7 +31,7 @@ _SHARED_RESOURCES = ("cpu", "memory")
 def init_containers(model: GenAIModel, settings: BuilderSettings, image: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The pod's `initContainers`; `image` holds the fields that say which image runs."""
     if is_fetched(model, settings):
-        found = {"name": CONTAINER_FETCH, **image, "args": _fetch(model), **_proxies(settings)}
+        found = {"name": CONTAINER_FETCH, **image, "args": _fetch(model), **_environment(model, settings)}
     elif model.spec.model.sha256 is not None:
         arguments = ["digest", model_location(model), "--sha256", model.spec.model.sha256]
         found = {"name": CONTAINER_VERIFY, **image, "args": arguments}
@@ -61,14 +62,17 @@ def _fetch(model: GenAIModel) -> list[str]:
     return [*arguments, "--control-port", str(PORT_CONTROL), "--control-tls-dir", PATH_CONTROL_TLS]
 
 
-def _proxies(settings: BuilderSettings) -> dict[str, Any]:
+def _environment(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
+    """The model's own variables before the operator's."""
+    own = user_environment(model)
+    names = {each["name"] for each in own}
     values = {
         "HTTP_PROXY": settings.http_proxy,
         "HTTPS_PROXY": settings.https_proxy,
         "NO_PROXY": settings.no_proxy,
     }
-    given = [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items() if value]
-    return {"env": given} if given else {}
+    given = [{"name": name, "value": value} for name, value in values.items() if value and name not in names]
+    return {"env": [*given, *own]} if given or own else {}
 
 
 def _resources(model: GenAIModel) -> dict[str, Any]:

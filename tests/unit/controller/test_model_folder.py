@@ -157,6 +157,11 @@ def test_models_are_fetched_through_the_operators_proxies() -> None:
         {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
         {"name": "NO_PROXY", "value": ".svc"},
     ]
+    own = make_model(model={"uri": "hf://org/name"}, env=[{"name": "HTTPS_PROXY", "value": "http://own:1"}])
+    assert initial(pod(own, proxied))["env"] == [
+        {"name": "NO_PROXY", "value": ".svc"},
+        {"name": "HTTPS_PROXY", "value": "http://own:1"},
+    ]
     assert "HTTPS_PROXY" not in {each["name"] for each in spec["containers"][0]["env"]}
     assert "env" not in initial(pod(source("hf://org/name")))
 
