@@ -256,4 +256,4 @@ def test_check_tells_usable_from_unusable(tmp_path: Path) -> None:
         )
 
     assert (check(MODEL).returncode, check(tmp_path).returncode) == (0, 1)
-    assert "genai_config.json" in check(tmp_path).stderr
+    assert "FileMissing: genai_config.json" in check(tmp_path).stdout

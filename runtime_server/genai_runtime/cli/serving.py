@@ -9,8 +9,9 @@ import typer
 
 from genai_runtime.errors import InvalidSettings, ModelUnusable, RuntimeServerError
 from genai_runtime.front import logs
-from genai_runtime.models.inspect import inspect_model
-from genai_runtime.settings import load_settings, unknown_variables
+from genai_runtime.models.inspect import find_defects, inspect_model
+from genai_runtime.models.limits import Rules
+from genai_runtime.settings import Settings, load_settings, unknown_variables
 
 _BUILTIN = re.compile(r"builtin://([a-z0-9][a-z0-9-]{0,62})")
 _BUILTIN_FOLDER = Path("/opt/genai/models")
@@ -29,14 +30,15 @@ def serve(
     metrics_port: Annotated[int | None, typer.Option(help="Metrics port, 0 is off (GENAI_METRICS_PORT).")] = None,
 ) -> None:
     """Serve a model until SIGTERM; every other setting is a GENAI_* variable (docs/serving.md)."""
-    from genai_runtime.cli import launch  # takes a second to import, which the other commands do not need
-
     try:
         settings = load_settings(host=host, grpc_port=port, http_port=http_port, metrics_port=metrics_port)
         logs.configure(settings.log_level)
         for name in unknown_variables():
             _log.warning("this variable is not a setting; is it misspelt?", variable=name)
         folder, name = locate(model or settings.model_dir)
+        inspect_model(folder, inspection_rules(settings))
+        from genai_runtime.cli import launch  # takes a second to import, which nothing before needs
+
         launch.serve(settings, folder, name)
     except RuntimeServerError as error:
         logs.last_words(reason_of(error), error.message)
@@ -44,12 +46,39 @@ def serve(
         raise
 
 
-def check(model: Annotated[str, typer.Argument(metavar="DIR", help="The model folder.")]) -> None:
-    """Say whether a folder looks like a model that can be served; nothing is loaded."""
-    folder, _ = locate(model)
-    found = inspect_model(folder)
-    print(
-        f"{folder}: {found.architecture}, context {found.context_length} tokens, {found.size_bytes >> 20} MiB: usable"
+def check(
+    models: Annotated[list[str], typer.Argument(metavar="DIR...", help="Model folders.")],
+    provider: Annotated[str | None, typer.Option(help="What they would run on (GENAI_DEVICE).")] = None,
+) -> None:
+    """Say what is wrong with model folders, each defect with its remedy; nothing is loaded. Fails if anything is."""
+    rules = inspection_rules(load_settings(device=provider))
+    if [model for model in models if not _usable(model, rules)]:
+        raise typer.Exit(1)
+
+
+def _usable(model: str, rules: Rules) -> bool:
+    """Prints what was found."""
+    try:
+        folder, _ = locate(model)
+    except ModelUnusable as error:
+        print(f"{model}: {error.message}")
+        return False
+    found, defects = find_defects(folder, rules)
+    for defect in defects:
+        print(f"{folder}: {defect.code}: {defect.what}\n    remedy: {defect.remedy}")
+    if found is not None and not defects:
+        size = f"{found.size_bytes >> 20} MiB"
+        print(f"{folder}: {found.architecture}, context {found.context_length} tokens, {size}: usable")
+    return not defects
+
+
+def inspection_rules(settings: Settings) -> Rules:
+    """What a folder must be for a server with these settings."""
+    fallback = settings.provider_fallback == "allow"
+    return Rules(
+        provider=settings.device,
+        on_cpu=settings.device == "cpu" or fallback,
+        custom_operators=settings.custom_operators == "allow",
     )
 
 

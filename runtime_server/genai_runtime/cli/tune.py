@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genai_runtime.cli.serving import ModelArgument, locate, reason_of
+from genai_runtime.cli.serving import ModelArgument, inspection_rules, locate, reason_of
 from genai_runtime.errors import InvalidSettings, RuntimeServerError
 from genai_runtime.front import logs
 from genai_runtime.models.inspect import inspect_model
@@ -92,7 +92,7 @@ def _tune(model: str, asked: _Asked) -> dict[str, Any]:
         prefill_chunk=_numbers("--prefill-chunk", asked.prefill_chunk, 8192, least=16),
     )
     folder, _ = locate(model or settings.model_dir)
-    inspect_model(folder)
+    inspect_model(folder, inspection_rules(settings))
     spec = launch.engine_spec(settings, folder)
     present = Candidate(spec.intra_op_threads, spec.spinning, spec.max_concurrent, spec.prefill_chunk)
     task = Task(present, sweep, load, usable_cpus(), asked.seconds, asked.slot)

@@ -16,7 +16,7 @@ from pathlib import Path
 from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
 from genai_runtime.engine.windows import Windows
 from genai_runtime.generation import EngineEvent, Finished, FinishReason, GenerationRequest, Tokens
-from genai_runtime.models.inspect import inspect_model
+from genai_runtime.models.inspect import describe_model
 
 FIRST_TOKEN = 4  # ids below are special in the models that we test with
 
@@ -75,7 +75,7 @@ class FakeEngine:
         """Look at the folder as a real engine does. Raises `ModelUnusable` with the reason."""
         if self._faults.load_crashes:
             os.kill(os.getpid(), signal.SIGSEGV)
-        model = inspect_model(spec.model_dir)
+        model = describe_model(spec.model_dir)
         self._vocabulary_size = model.vocabulary_size
         self._windows = Windows(spec.profile_dir, find=self._request)
         return ModelInfo(

@@ -10,7 +10,7 @@ import structlog
 
 from genai_runtime.engine.protocol import Engine, EngineSpec, ModelInfo
 from genai_runtime.errors import ModelUnusable
-from genai_runtime.models.inspect import inspect_model
+from genai_runtime.models.inspect import describe_model
 from genai_runtime.models.precision import check_precision, model_precision
 
 MakeEngine = Callable[[str, EngineSpec], tuple[Engine, str]]
@@ -47,6 +47,6 @@ def _loaded(make: MakeEngine, name: str, spec: EngineSpec, **known: str) -> tupl
 def _precision(name: str, spec: EngineSpec) -> str:
     if name == _FAKE:
         return ""
-    found = model_precision(inspect_model(spec.model_dir))
+    found = model_precision(describe_model(spec.model_dir))
     check_precision(spec.precision, found, spec.model_dir)
     return found

@@ -144,7 +144,7 @@ class _Walk:
         if domain not in _DOMAINS and (domain, operator) not in self.own and not self.rules.custom_operators:
             said = f"{self.name} uses the operator {shown(f'{domain}.{operator}')}, which is not ONNX Runtime's own"
             self.findings.add(Code.CUSTOM_OPERATORS, said)
-        attention = (domain, operator) == ("com.microsoft", "Attention") and self.rules.provider == "cpu"
+        attention = (domain, operator) == ("com.microsoft", "Attention") and self.rules.on_cpu
         if attention and (len(inputs) < 3 or not inputs[2]):
             said = f"{self.name}: an operator Attention has no bias, which ends the process on a CPU"
             self.findings.add(Code.UNSAFE_OPERATOR, said)

@@ -30,7 +30,7 @@ class Limits:
     token_bytes: int = 1000  # of one token: with longer ones the engine of grammars panics
     pattern_bytes: int = 4096  # of a regular expression in tokenizer.json
 
-    graph_fields: int = 4_000_000  # of one ONNX file, counted as its structure is walked
+    graph_fields: int = 1_000_000  # of one ONNX file, counted as its structure is walked
     graph_depth: int = 32  # graphs in attributes of nodes of graphs
     tensor_dimensions: int = 32
     tensor_elements: int = 1 << 48
@@ -44,8 +44,12 @@ DEFAULT = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a folder is looked at for. `provider` None: what it will run on is not known yet."""
+    """What a folder is looked at for. `provider`, as the spec writes it; None: what it will run on is not known yet.
+
+    `on_cpu`: a CPU may compute it.
+    """
 
     provider: str | None = None
+    on_cpu: bool = False
     custom_operators: bool = False
     limits: Limits = field(default_factory=Limits)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from genai_runtime.engine.protocol import EngineSpec
-from genai_runtime.models.inspect import CONFIG_FILE, inspect_model
+from genai_runtime.models.genai_config import CONFIG_FILE
+from genai_runtime.models.inspect import describe_model
 from genai_runtime.models.onnx_graph import FLOAT, FLOAT16, INT64, Node, OnnxGraph, Tensor, read_graph
 from genai_runtime.models.onnx_wire import NotOnnx
 
@@ -71,7 +72,7 @@ def layout_of(spec: EngineSpec) -> GraphLayout:
     """How to drive the folder. Raises `DoesNotFit`, or `ModelUnusable` for a folder that nothing could serve."""
     if spec.provider != "cpu":
         raise DoesNotFit(f"it runs on the CPU only, and {spec.provider} was asked for")
-    inspected = inspect_model(spec.model_dir)
+    inspected = describe_model(spec.model_dir)
     model = json.loads((spec.model_dir / CONFIG_FILE).read_bytes())["model"]
     decoder = model["decoder"]
     _check_config(model, decoder)
