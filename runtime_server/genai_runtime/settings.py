@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from genai_runtime.cpu_limit import usable_cpus
+from genai_runtime.cpu_limit import cpu_share, usable_cpus
 from genai_runtime.errors import InvalidSettings
 from genai_runtime.provider_settings import Device, ProviderOptions
+from genai_runtime.session_entries import SessionEntries
 
 PREFIX = "GENAI_"
 # Variables of this prefix that are read by other parts.
@@ -42,6 +43,7 @@ class Settings(BaseSettings):
     provider_fallback: Literal["forbid", "allow"] = "forbid"  # allow: the CPU, where the device is missing
     provider_options: ProviderOptions = ProviderOptions()  # of the device's execution provider
     precision: Literal["", "fp32", "fp16", "bf16", "int8", "int4"] = ""  # empty: whatever the model is
+    custom_operators: Literal["forbid", "allow"] = "forbid"  # allow: libraries in the model folder are code that runs
     max_length: Length = 0  # 0: the model's context length
     adapters: dict[AdapterName, Path] = {}  # LoRA adapters: a folder or file each, by the name that requests use
 
@@ -69,12 +71,17 @@ class Settings(BaseSettings):
     run_dir: Path = Path("/run/genai")
     profile_dir: Path = Path("/var/lib/genai/profiles")
 
-    # The session.
+    # The session. What `auto` means is decided by the cgroup (cpu_limit.py).
     threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
-    spinning: bool = True
+    inter_op_threads: Annotated[int, Field(ge=0, le=64)] = 0  # of execution_mode parallel; 0: as many as threads
+    spinning: Literal["auto", "enabled", "disabled"] = "auto"
+    affinity: Literal["auto", "disabled"] = "auto"
+    guaranteed_cpus: Annotated[int, Field(ge=0, le=4096)] = 0  # whole CPUs of a pod of class Guaranteed; 0: of others
     graph_optimization_level: Literal["disabled", "basic", "extended", "all"] | None = None
+    execution_mode: Literal["sequential", "parallel"] = "sequential"
     memory_arena: bool | None = None
     memory_pattern: bool | None = None
+    session_entries: SessionEntries = {}  # ONNX Runtime's own, by key
 
     # How much is taken on at once.
     max_concurrent_requests: Annotated[int, Field(ge=1, le=1024)] = 16
@@ -134,9 +141,31 @@ class Settings(BaseSettings):
             raise ValueError(f"GENAI_PROVIDER_OPTIONS has {', '.join(foreign)}, and GENAI_DEVICE is {self.device}")
         return self
 
+    @model_validator(mode="after")
+    def _inter_op_of_parallel(self) -> Self:
+        if self.inter_op_threads and self.execution_mode != "parallel":
+            raise ValueError("GENAI_INTER_OP_THREADS needs GENAI_EXECUTION_MODE=parallel")
+        return self
+
     def thread_count(self) -> int:
         """Threads of one run of the model."""
         return usable_cpus() if self.threads == "auto" else self.threads
+
+    def inter_op_count(self) -> int:
+        """Operators that run at the same time; 0: one after the other."""
+        if self.execution_mode == "sequential":
+            return 0
+        return self.inter_op_threads or self.thread_count()
+
+    def spins(self) -> bool:
+        """Whether threads wait busily."""
+        if self.spinning == "auto":
+            return cpu_share().may_spin(self.thread_count(), self.guaranteed_cpus)
+        return self.spinning == "enabled"
+
+    def exclusive_cpus(self) -> tuple[int, ...]:
+        """CPUs that threads are to stay on, for nobody else has them; empty: none."""
+        return cpu_share().exclusive(self.guaranteed_cpus) if self.affinity == "auto" else ()
 
     @property
     def control_socket(self) -> Path:

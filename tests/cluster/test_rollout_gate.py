@@ -9,7 +9,7 @@ from support.model_resource import ModelAccess, condition
 STORY = "Tell me an endless story."
 MEASURED = "genai-operator.io/measured"
 # Threads that wait busily, many more than there are cores: several times slower on any machine.
-FAST, SLOW = {"intraOp": 1}, {"intraOp": 64, "spinning": True}
+FAST, SLOW = {"intraOp": 1}, {"intraOp": 64, "spinning": "enabled"}
 
 
 def gate(percent: int) -> Object:

@@ -24,7 +24,7 @@ MINIMAL: dict[str, Any] = {
 FULL = {
     "model": {"uri": "pvc://models/llama-3/int4_v1.2"},
     "provider": "cuda",
-    "threads": {"intraOp": 4, "spinning": False},
+    "threads": {"intraOp": 4, "interOp": 2, "spinning": "disabled", "affinity": "auto"},
     "session": {"graphOptimizationLevel": "extended", "memoryArena": True, "memoryPattern": False},
     "engine": {
         "mode": "auto",

@@ -5,9 +5,9 @@ as a validator, because objects stored before a rule existed must be reported, n
 parts have modules of their own, `engine_spec.py` and `server_spec.py`.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from genai_operator.api.affinity_spec import Affinity
 from genai_operator.api.autoscaling_spec import Autoscaling
@@ -27,53 +27,15 @@ from genai_operator.api.provider_spec import (
 from genai_operator.api.quantity import parse_quantity
 from genai_operator.api.rollout_spec import ProviderLimits, Rollout
 from genai_operator.api.server_spec import Generation, Server, Warmup
+from genai_operator.api.session_spec import Session, Threads
 from genai_operator.api.tuning_spec import Tuning
 from genai_operator.api.workload_spec import Environment, PodAnnotations, PodLabels, PodTemplate, TopologySpreads
-
-MAX_THREADS = 1024
-
-IntraOp = Annotated[
-    Literal["auto"] | Annotated[StrictInt, Field(ge=1, le=MAX_THREADS)],
-    WithJsonSchema(
-        {
-            "x-kubernetes-int-or-string": True,
-            "maxLength": 8,
-            **cel(
-                f"type(self) == string ? self == 'auto' : (self >= 1 && self <= {MAX_THREADS})",
-                f"must be auto or a number from 1 to {MAX_THREADS}",
-            ),
-        }
-    ),
-]
-
-
-class Threads(ApiModel):
-    """Threads of ONNX Runtime."""
-
-    intra_op: IntraOp = Field(
-        default="auto",
-        description="Threads of one operator. auto: the pod's CPU limit, rounded up; never the node's cores.",
-    )
-    spinning: StrictBool = Field(
-        default=True, description="Threads wait busily for work: faster, and uses the CPU limit while generating."
-    )
-
-
-class Session(ApiModel):
-    """Options of ONNX Runtime's session. What is absent is left to ONNX Runtime GenAI."""
-
-    graph_optimization_level: Literal["disabled", "basic", "extended", "all"] | None = Field(
-        default=None, description="How far the graph is rewritten when it is loaded."
-    )
-    memory_arena: StrictBool | None = Field(default=None, description="Keep freed CPU memory in an arena.")
-    memory_pattern: StrictBool | None = Field(default=None, description="Plan memory once for inputs of one shape.")
-
 
 _MEMORY_EXPLANATION = "engine.kvCache must be less than resources.limits.memory: the model is in there as well"
 _BATCH_EXPLANATION = "engine.mode batch needs provider cpu"
 _ADAPTERS_EXPLANATION = "adapters need the engine batch: provider cpu, and engine.mode auto or batch"
+_INTER_OP_EXPLANATION = "threads.interOp needs session.executionMode parallel"
 _SAME_ADAPTER_EXPLANATION = "adapters must differ in name"
-
 _CPU_REQUEST_EXPLANATION = "autoscaling.cpuUtilizationPercent needs resources.requests.cpu, which it is a share of"
 
 
@@ -91,6 +53,11 @@ class GenAIModelSpec(ApiModel):
                 "!has(self.adapters) || size(self.adapters) == 0 || "
                 "(self.engine.mode != 'single' && self.provider == 'cpu')",
                 _ADAPTERS_EXPLANATION,
+            ),
+            (
+                "!has(self.threads.interOp) || (has(self.session.executionMode) && "
+                "self.session.executionMode == 'parallel')",
+                _INTER_OP_EXPLANATION,
             ),
             (
                 "!has(self.autoscaling) || !has(self.autoscaling.cpuUtilizationPercent) || "
@@ -209,6 +176,8 @@ class GenAIModelSpec(ApiModel):
             raise ValueError(_ADAPTERS_EXPLANATION)
         if len({adapter.name for adapter in self.adapters}) < len(self.adapters):
             raise ValueError(_SAME_ADAPTER_EXPLANATION)
+        if self.threads.inter_op is not None and self.session.execution_mode != "parallel":
+            raise ValueError(_INTER_OP_EXPLANATION)
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,8 @@ import json
 from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.api.pod_fields import Resources
+from genai_operator.api.quantity import parse_quantity
 from genai_operator.api.spec import GenAIModelSpec
 from genai_operator.builders.model_folder import adapter_locations
 from genai_operator.constants import (
@@ -90,11 +92,26 @@ def _session(model: GenAIModel) -> dict[str, Any]:
         "threads": spec.threads.intra_op,
         "spinning": spec.threads.spinning,
         **_given(
+            inter_op_threads=spec.threads.inter_op,
+            affinity=spec.threads.affinity,
+            guaranteed_cpus=_guaranteed_cpus(spec.resources),
             graph_optimization_level=spec.session.graph_optimization_level,
+            execution_mode=spec.session.execution_mode,
             memory_arena=spec.session.memory_arena,
             memory_pattern=spec.session.memory_pattern,
+            session_entries=spec.session.config_entries or None,
         ),
     }
+
+
+def _guaranteed_cpus(resources: Resources) -> int | None:
+    """Whole CPUs of a pod of class Guaranteed, which a static CPU manager makes its own; None for any other pod."""
+    for name in ("cpu", "memory"):
+        limit = resources.limits.get(name)
+        if limit is None or parse_quantity(resources.requests.get(name, limit)) != parse_quantity(limit):
+            return None
+    cpus = parse_quantity(resources.limits["cpu"])
+    return int(cpus) if cpus and cpus == cpus.to_integral_value() else None
 
 
 def _provider(spec: GenAIModelSpec) -> dict[str, Any]:
@@ -114,6 +131,7 @@ def _engine(model: GenAIModel) -> dict[str, Any]:
         "max_concurrent_requests": engine.max_batch_size,
         **_given(
             adapters=adapter_locations(model) or None,
+            custom_operators="allow" if model.spec.model.custom_operators == "Allow" else None,
             prefill_chunk=engine.prefill_chunk,
             kv_cache_bytes=engine.kv_cache_bytes() or None,
             prefix_cache_bytes=engine.prefix_cache_bytes(),

@@ -84,6 +84,9 @@ class ModelReply:
     placement: tuple[ProviderPlacement, ...] = ()
     precision: str = ""
     provider_reason: str = ""
+    inter_op_threads: int = 0
+    spinning: bool = False
+    thread_cpus: tuple[int, ...] = ()
 
 
 class RuntimeClient:
@@ -119,6 +122,9 @@ class RuntimeClient:
             engine_reason=model.engine_reason,
             provider=model.provider,
             intra_op_threads=model.intra_op_threads,
+            inter_op_threads=model.inter_op_threads,
+            spinning=model.spinning,
+            thread_cpus=tuple(model.thread_cpus),
             max_sequence_length=model.max_sequence_length,
             tokens_per_second=model.warmup_tokens_per_second,
             time_to_first_token_seconds=model.warmup_time_to_first_token_seconds,

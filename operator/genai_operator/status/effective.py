@@ -28,7 +28,7 @@ def effective(model: GenAIModel, observed: ObservedModel) -> Effective | None:
         precision=newest.precision or None,
         engine=newest.engine,
         engine_reason=bounded(newest.engine_reason),
-        threads=EffectiveThreads(intra_op=newest.intra_op_threads),
+        threads=_threads(newest),
         max_sequence_length=newest.max_sequence_length,
         max_batch_size=newest.max_batch_size,
         prefill_chunk=newest.prefill_chunk or None,
@@ -36,6 +36,15 @@ def effective(model: GenAIModel, observed: ObservedModel) -> Effective | None:
         adapters=newest.adapters or None,
         prefix_caching=newest.prefix_caching,
         image=image,
+    )
+
+
+def _threads(served: ServedModel) -> EffectiveThreads:
+    return EffectiveThreads(
+        intra_op=served.intra_op_threads,
+        inter_op=served.inter_op_threads or None,
+        spinning="enabled" if served.spinning else "disabled",
+        affinity=served.thread_cpus or None,
     )
 
 

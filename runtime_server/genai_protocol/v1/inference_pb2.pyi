@@ -693,6 +693,9 @@ class GetModelResponse(_message.Message):
     PLACEMENT_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     PROVIDER_REASON_FIELD_NUMBER: _builtins.int
+    INTER_OP_THREADS_FIELD_NUMBER: _builtins.int
+    SPINNING_FIELD_NUMBER: _builtins.int
+    THREAD_CPUS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     state: Global___ServingState.ValueType
     architecture: _builtins.str
@@ -724,6 +727,10 @@ class GetModelResponse(_message.Message):
     """Of most of the model's weights, by its graph: fp32, fp16, bf16, int8 or int4; empty where the graph does not tell."""
     provider_reason: _builtins.str
     """Why another provider than the one asked for; empty: it is that one."""
+    inter_op_threads: _builtins.int
+    """Operators that run at the same time; 0: one after the other."""
+    spinning: _builtins.bool
+    """Whether threads wait busily for work."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Options beyond temperature, top_k, top_p, repetition_penalty and seed that this engine can do, by field name."""
@@ -735,6 +742,10 @@ class GetModelResponse(_message.Message):
     @_builtins.property
     def placement(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderShare]:
         """Seen by a profiled prefill and decode of the warm-up; empty until it ended."""
+
+    @_builtins.property
+    def thread_cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The CPU of each thread, the first being that of the thread that runs the model; empty: none is bound to one."""
 
     def __init__(
         self,
@@ -764,10 +775,13 @@ class GetModelResponse(_message.Message):
         placement: _abc.Iterable[Global___ProviderShare] | None = ...,
         precision: _builtins.str = ...,
         provider_reason: _builtins.str = ...,
+        inter_op_threads: _builtins.int = ...,
+        spinning: _builtins.bool = ...,
+        thread_cpus: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "architecture", b"architecture", "context_length", b"context_length", "engine", b"engine", "engine_reason", b"engine_reason", "features", b"features", "intra_op_threads", b"intra_op_threads", "kv_bytes_per_token", b"kv_bytes_per_token", "kv_tokens", b"kv_tokens", "max_batch_size", b"max_batch_size", "max_concurrent_requests", b"max_concurrent_requests", "max_sequence_length", b"max_sequence_length", "name", b"name", "onnxruntime_genai_version", b"onnxruntime_genai_version", "onnxruntime_version", b"onnxruntime_version", "placement", b"placement", "precision", b"precision", "prefill_chunk", b"prefill_chunk", "prefix_caching", b"prefix_caching", "provider", b"provider", "provider_reason", b"provider_reason", "state", b"state", "vocabulary_size", b"vocabulary_size", "warmup_time_to_first_token_seconds", b"warmup_time_to_first_token_seconds", "warmup_tokens_per_second", b"warmup_tokens_per_second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "architecture", b"architecture", "context_length", b"context_length", "engine", b"engine", "engine_reason", b"engine_reason", "features", b"features", "inter_op_threads", b"inter_op_threads", "intra_op_threads", b"intra_op_threads", "kv_bytes_per_token", b"kv_bytes_per_token", "kv_tokens", b"kv_tokens", "max_batch_size", b"max_batch_size", "max_concurrent_requests", b"max_concurrent_requests", "max_sequence_length", b"max_sequence_length", "name", b"name", "onnxruntime_genai_version", b"onnxruntime_genai_version", "onnxruntime_version", b"onnxruntime_version", "placement", b"placement", "precision", b"precision", "prefill_chunk", b"prefill_chunk", "prefix_caching", b"prefix_caching", "provider", b"provider", "provider_reason", b"provider_reason", "spinning", b"spinning", "state", b"state", "thread_cpus", b"thread_cpus", "vocabulary_size", b"vocabulary_size", "warmup_time_to_first_token_seconds", b"warmup_time_to_first_token_seconds", "warmup_tokens_per_second", b"warmup_tokens_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

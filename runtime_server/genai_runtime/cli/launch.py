@@ -13,7 +13,6 @@ from genai_runtime.engine.protocol import EngineSpec
 from genai_runtime.front.profiles import ProfileRegistry
 from genai_runtime.front.server import RuntimeServer
 from genai_runtime.memory_limit import memory_limit
-from genai_runtime.models.inspect import inspect_model
 from genai_runtime.settings import Settings
 
 # Python's own are (700, 10, 10). A token's objects are in no cycles; looking for them is a pause for every stream.
@@ -29,8 +28,7 @@ def serve(settings: Settings, folder: Path, name: str) -> None:
 
 
 async def run(settings: Settings, folder: Path, name: str) -> None:
-    """Serve until SIGTERM or SIGINT. Raises what `RuntimeServer` and `inspect_model` raise."""
-    inspect_model(folder)
+    """Serve `folder`, which was inspected, until SIGTERM or SIGINT. Raises what `RuntimeServer` raises."""
     spec, silence = engine_spec(settings, folder), settings.engine_silence_seconds
     # A pod's settings come as one variable, which the engine process does not read.
     level: dict[str, str] = {"GENAI_LOG_LEVEL": settings.log_level}
@@ -56,10 +54,13 @@ def engine_spec(settings: Settings, folder: Path) -> EngineSpec:
         provider_fallback=settings.provider_fallback == "allow",
         precision=settings.precision,
         intra_op_threads=settings.thread_count(),
-        spinning=settings.spinning,
+        inter_op_threads=settings.inter_op_count(),
+        spinning=settings.spins(),
+        exclusive_cpus=settings.exclusive_cpus(),
         graph_optimization_level=settings.graph_optimization_level,
         memory_arena=settings.memory_arena,
         memory_pattern=settings.memory_pattern,
+        session_entries=settings.session_entries,
         max_sequence_length=settings.max_length,
         max_concurrent=settings.max_concurrent_requests,
         prefill_chunk=0 if settings.prefill_chunk == "auto" else settings.prefill_chunk,

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from genai_runtime.engine import session_options
 from genai_runtime.engine.closing import Closing
 from genai_runtime.engine.ort_library import OrtError, library
 
@@ -42,10 +43,9 @@ __all__ = [
 
 SEVERITY_WARNING, SEVERITY_ERROR = 2, 3
 
-ALLOW_SPINNING = "session.intra_op.allow_spinning"
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 # ONNX Runtime takes any key in silence: only keys whose effect was seen are passed on.
-SESSION_CONFIG_KEYS = frozenset({ALLOW_SPINNING, EXTERNAL_FOLDER})
+SESSION_CONFIG_KEYS = session_options.KEYS | {EXTERNAL_FOLDER}
 ARENA_SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 CPU_ARENA = "cpu:0"  # its value: which arenas
 RUN_CONFIG_KEYS = frozenset({ARENA_SHRINKAGE})

@@ -22,10 +22,13 @@ class EngineSpec:
     profile_dir: Path
     provider: str = "cpu"
     intra_op_threads: int = 1
+    inter_op_threads: int = 0  # operators that run at the same time; 0: one after the other
     spinning: bool = True
-    graph_optimization_level: str | None = None  # disabled | basic | extended | all; None: GenAI's own
+    exclusive_cpus: tuple[int, ...] = ()  # CPUs that nobody else has: a thread stays on each; empty: on none
+    graph_optimization_level: str | None = None  # disabled | basic | extended | all; None: the engine's own
     memory_arena: bool | None = None
     memory_pattern: bool | None = None
+    session_entries: dict[str, str] = field(default_factory=dict)  # ONNX Runtime's own, of session_entries.SETTABLE
     max_sequence_length: int = 0  # 0: the model's context length
     max_concurrent: int = 4  # requests held at once; the batch engine's rows
     prefill_chunk: int = 0  # tokens; what a joining prompt may delay the running streams by; 0: measured at the load
@@ -66,6 +69,9 @@ class ModelInfo:
     prefill_chunk: int = 0
     precision: str = ""  # of most of the weights: fp32, fp16, bf16, int8, int4; "": the graph does not tell
     provider_reason: str = ""  # why another provider than the one asked for; "": it is that one
+    inter_op_threads: int = 0  # 0: operators run one after the other
+    spinning: bool = False
+    thread_cpus: list[int] = field(default_factory=list)  # the CPU of each thread; empty: they go where there is room
 
 
 # What a request may use beyond temperature, top_k, top_p, repetition_penalty and seed.

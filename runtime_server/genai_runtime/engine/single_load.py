@@ -6,8 +6,9 @@ from typing import Any
 from genai_runtime.engine import genai_capi, providers
 from genai_runtime.engine.genai_capi import Config, GenAIError, Model, UnsupportedRelease
 from genai_runtime.engine.protocol import EngineSpec, ModelInfo
+from genai_runtime.engine.session_options import session_entries, thread_cpus
 from genai_runtime.errors import ModelUnusable
-from genai_runtime.models.inspect import InspectedModel, inspect_model
+from genai_runtime.models.inspect import InspectedModel, describe_model
 
 _LEVELS = {
     "disabled": "ORT_DISABLE_ALL",
@@ -20,7 +21,7 @@ _LOG_WARNINGS = 2
 
 def load(spec: EngineSpec) -> tuple[Model, ModelInfo]:
     """Load what `spec` names. Raises `ModelUnusable`: ModelNotFound, ModelInvalid, ExecutionProviderUnavailable."""
-    inspected = inspect_model(spec.model_dir)
+    inspected = describe_model(spec.model_dir)
     try:
         genai_capi.library()
     except (UnsupportedRelease, OSError) as error:
@@ -47,7 +48,7 @@ def overlay(spec: EngineSpec) -> dict[str, Any]:
     session: dict[str, Any] = {
         "intra_op_num_threads": spec.intra_op_threads,
         "log_severity_level": _LOG_WARNINGS,
-        "session.intra_op.allow_spinning": "1" if spec.spinning else "0",
+        **session_entries(spec),
     }
     if spec.graph_optimization_level is not None:
         session["graph_optimization_level"] = _LEVELS[spec.graph_optimization_level]
@@ -73,6 +74,9 @@ def _info(spec: EngineSpec, inspected: InspectedModel) -> ModelInfo:
         engine_reason="",
         provider=spec.provider,
         intra_op_threads=spec.intra_op_threads,
+        inter_op_threads=spec.inter_op_threads,
+        spinning=spec.spinning,
+        thread_cpus=list(thread_cpus(spec)),
         onnxruntime_version=genai_capi.onnxruntime_version(),
         onnxruntime_genai_version=genai_capi.genai_version(),
         unsupported_options=["arena-shrinkage"],  # GenAI reads run options with the model, and never again

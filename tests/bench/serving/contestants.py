@@ -123,6 +123,7 @@ def ours(name: str, folder: Path, threads: int) -> Iterator[Ours]:
             "GENAI_HTTP_PORT": str(ports[1]),
             "GENAI_METRICS_PORT": str(ports[2]),
             "GENAI_THREADS": str(threads),
+            "GENAI_SPINNING": "enabled",  # as in a pod with as many CPUs as its limit; here is no limit
             "GENAI_MAX_CONCURRENT_REQUESTS": str(ROWS),
             # the others have no limits to their queues either
             "GENAI_MAX_QUEUE_LENGTH": "1000",

@@ -119,6 +119,39 @@ def test_what_the_spec_leaves_open_is_left_to_the_runtime() -> None:
     assert (found["temperature"], found["memory_arena"], found["warmup_prompts"]) == (0.0, False, [])
 
 
+@pytest.mark.parametrize(("said", "want"), [("Allow", "allow"), ("Forbid", None), (None, None)])
+def test_libraries_in_the_folder_are_loaded_only_where_that_is_said(said: str | None, want: str | None) -> None:
+    model = make_model(model={"uri": "builtin://hello", **({"customOperators": said} if said else {})})
+    assert settings(model).get("custom_operators") == want
+
+
+_WHOLE = {"cpu": "2", "memory": "1Gi"}
+GUARANTEED = {
+    "whole CPUs": ({"requests": _WHOLE, "limits": _WHOLE}, 2),
+    "requests that follow the limits": ({"requests": {}, "limits": _WHOLE}, 2),
+    "the same, written otherwise": ({"requests": {"cpu": "2000m", "memory": "1024Mi"}, "limits": _WHOLE}, 2),
+    "part of a CPU": ({"requests": {}, "limits": {"cpu": "1500m", "memory": "1Gi"}}, None),
+    "less CPU asked for": ({"requests": {"cpu": "1"}, "limits": _WHOLE}, None),
+    "less memory asked for": ({"requests": {"memory": "1Mi"}, "limits": _WHOLE}, None),
+    "no memory limit": ({"requests": {}, "limits": {"cpu": "2"}}, None),
+    "no limit": ({"requests": {}, "limits": {}}, None),
+    "nothing said": ({}, None),
+}
+
+
+@pytest.mark.parametrize(("resources", "want"), GUARANTEED.values(), ids=GUARANTEED.keys())
+def test_a_pod_is_told_of_cpus_that_may_be_its_own(resources: dict[str, Any], want: int | None) -> None:
+    assert settings(make_model(resources=resources)).get("guaranteed_cpus") == want
+
+
+def test_threads_and_session_are_told_as_they_were_said() -> None:
+    threads = {"intraOp": 3, "interOp": 2, "spinning": "enabled", "affinity": "disabled"}
+    entries = {"session.dynamic_block_base": "4"}
+    found = settings(make_model(threads=threads, session={"executionMode": "parallel", "configEntries": entries}))
+    assert (found["threads"], found["inter_op_threads"], found["spinning"]) == (3, 2, "enabled")
+    assert (found["affinity"], found["execution_mode"], found["session_entries"]) == ("disabled", "parallel", entries)
+
+
 BATCH = {
     "nothing said": ({}, {"engine": "auto", "max_concurrent_requests": 16}),
     "a size": ({"maxBatchSize": 4, "prefillChunk": 128}, {"max_concurrent_requests": 4, "prefill_chunk": 128}),

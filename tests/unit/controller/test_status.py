@@ -110,7 +110,7 @@ def test_a_pod_that_serves() -> None:
         "provider": "cpu",
         "engine": "batch",
         "engineReason": "a graph it knows",
-        "threads": {"intraOp": 2},
+        "threads": {"intraOp": 2, "spinning": "disabled"},
         "maxSequenceLength": 2048,
         "maxBatchSize": 16,
         "prefillChunk": 64,
@@ -298,8 +298,14 @@ def test_what_was_effective_goes_with_the_last_pod() -> None:
 
 def test_the_newest_pod_says_what_is_effective() -> None:
     model, old, new = make_model(), ready_pod(1), ready_pod(2)
-    said = answers(model, old) | answers(model, new, served=replace(SERVED, intra_op_threads=8))
-    assert summarise(model, observe(new, old, answers=said))["effective"]["threads"] == {"intraOp": 8}
+    served = replace(SERVED, intra_op_threads=2, inter_op_threads=4, spinning=True, thread_cpus=(6, 7))
+    said = answers(model, old) | answers(model, new, served=served)
+    assert summarise(model, observe(new, old, answers=said))["effective"]["threads"] == {
+        "intraOp": 2,
+        "interOp": 4,
+        "spinning": "enabled",
+        "affinity": [6, 7],
+    }
 
 
 def test_an_invalid_model_is_told_and_its_pods_are_counted() -> None:

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from genai_runtime.engine import ort
 from genai_runtime.engine.genai_capi import UnsupportedRelease, onnxruntime_folder
 from genai_runtime.engine.ort_library import Library
+from genai_runtime.engine.session_options import ALLOW_SPINNING
 from support.lora import write_adapter
 
 LIBRARY = next((onnxruntime_folder() / "capi").glob("libonnxruntime.so.*"))
@@ -212,9 +213,9 @@ def test_refuses_unknown_config_entries() -> None:
 
 def test_sets_config_entries_of_sessions() -> None:
     get = of_api(GET_SESSION_CONFIG, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_size_t))
-    with ort.SessionOptions(config={ort.ALLOW_SPINNING: "0"}) as options:
+    with ort.SessionOptions(config={ALLOW_SPINNING: "0"}) as options:
         text, size = ctypes.create_string_buffer(8), ctypes.c_size_t(8)
-        assert not get(options.pointer, ort.ALLOW_SPINNING.encode(), text, ctypes.byref(size))
+        assert not get(options.pointer, ALLOW_SPINNING.encode(), text, ctypes.byref(size))
         assert text.value == b"0"
 
 

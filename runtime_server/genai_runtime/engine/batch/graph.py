@@ -25,6 +25,7 @@ from genai_runtime.engine.batch.kv_memory import give_back, lazy_zeros
 from genai_runtime.engine.batch.rounding import Rounding
 from genai_runtime.engine.genai_capi import UnsupportedRelease
 from genai_runtime.engine.protocol import EngineSpec
+from genai_runtime.engine.session_options import session_entries
 from genai_runtime.errors import ModelUnusable
 from genai_runtime.models.onnx_positions import POSITIONS_INPUT, with_positions_input
 
@@ -261,7 +262,7 @@ def _session(spec: EngineSpec, layout: GraphLayout) -> ort.Session:
     if layout.path.stat().st_size <= _MAX_EDITED_BYTES:
         model = with_positions_input(layout.path.read_bytes(), layout.graph, ATTENTION, layout.logits) or layout.path
     level = spec.graph_optimization_level
-    config = {ort.ALLOW_SPINNING: "1" if spec.spinning else "0"}
+    config = session_entries(spec)
     if isinstance(model, bytes):
         config[ort.EXTERNAL_FOLDER] = str(layout.path.parent)
     options = ort.SessionOptions(

@@ -17,9 +17,10 @@ from genai_runtime.engine.batch.prefix import PrefixCache
 from genai_runtime.engine.batch.rows import Rows
 from genai_runtime.engine.batch.schedule import SHORTEST_CHUNK
 from genai_runtime.engine.protocol import FEATURES, EngineSpec, ModelInfo
+from genai_runtime.engine.session_options import thread_cpus
 from genai_runtime.errors import ModelUnusable
 from genai_runtime.memory_limit import memory_limit
-from genai_runtime.models.inspect import InspectedModel, inspect_model
+from genai_runtime.models.inspect import InspectedModel, describe_model
 
 _ADAPTER_SUFFIX = ".onnx_adapter"
 _LONGEST_WARM_UP = 16_384
@@ -41,7 +42,7 @@ class Loaded:
 
 def load(spec: EngineSpec, make_graph: MakeGraph = Graph.load) -> Loaded:
     """Load what `spec` names. Raises `ModelUnusable`."""
-    inspected = inspect_model(spec.model_dir)
+    inspected = describe_model(spec.model_dir)
     spec = dataclasses.replace(spec, adapters={name: _adapter_file(path) for name, path in spec.adapters.items()})
     spare = bool(spec.adapters)  # rows of different adapters are exchanged over it
     wanted = min(spec.max_sequence_length or inspected.context_length, inspected.context_length)
@@ -136,6 +137,9 @@ def _info(spec: EngineSpec, inspected: InspectedModel, graph: Graph, rows: Rows,
         engine_reason="",
         provider=spec.provider,
         intra_op_threads=spec.intra_op_threads,
+        inter_op_threads=spec.inter_op_threads,
+        spinning=spec.spinning,
+        thread_cpus=list(thread_cpus(spec)),
         onnxruntime_version=genai_capi.onnxruntime_version(),
         onnxruntime_genai_version=genai_capi.genai_version(),
         unsupported_options=[] if spec.memory_arena is not False else ["arena-shrinkage"],

@@ -56,6 +56,9 @@ class ModelCard:
         answer.precision = info.precision
         answer.provider_reason = info.provider_reason
         answer.intra_op_threads = info.intra_op_threads
+        answer.inter_op_threads = info.inter_op_threads
+        answer.spinning = info.spinning
+        answer.thread_cpus.extend(info.thread_cpus)
         answer.max_sequence_length = info.max_sequence_length
         answer.onnxruntime_version = info.onnxruntime_version
         answer.onnxruntime_genai_version = info.onnxruntime_genai_version
