@@ -83,7 +83,7 @@ hello-model: $(SYNCED) ## train and export the example model again (minutes)
 
 # --- checks and tests -------------------------------------------------------------------------------------------------
 
-.PHONY: check unit test demo bench-control bench-runtime-options bench-serving
+.PHONY: check unit test test-gpu demo bench-control bench-runtime-options bench-serving
 check: $(SYNCED) ## formatting, types, import rules, generated files: no cluster
 	@ruff check .
 	ruff format --check .
@@ -99,6 +99,21 @@ unit: $(SYNCED) ## unit and contract tests: no cluster
 test: check up ## everything: check, then all tests on the cluster
 	@$(RUN) -m imagebuild
 	pytest tests --reruns 1 --reruns-delay 2
+
+test-gpu: ## the tests that need an NVIDIA GPU, and no cluster (GPU_PYTHON=… for an environment that has the CUDA build)
+	@if ! $(PYTHON) -c 'import ctypes; ctypes.CDLL("libcuda.so.1")' 2> /dev/null; then
+	  echo "make test-gpu needs a machine with an NVIDIA GPU and its driver: there is no libcuda.so.1 here" >&2
+	  exit 2
+	fi
+	if [ -z "$(GPU_PYTHON)" ]; then $(MAKE) --no-print-directory $(CACHE)/venv-gpu/.synced; fi
+	$(or $(GPU_PYTHON),$(CACHE)/venv-gpu/bin/python) -m pytest tests/gpu -s
+
+# The two builds of ONNX Runtime are one Python package: the GPU's has an environment of its own.
+$(CACHE)/venv-gpu/.synced: pyproject.toml uv.lock runtime_server/requirements-cuda.txt | $(UV)
+	@UV_PROJECT_ENVIRONMENT=$(@D) $(UV) sync --quiet --locked --extra runtime --python $(PYTHON) \
+	  --no-install-package onnxruntime --no-install-package onnxruntime-genai
+	$(UV) pip install --quiet --no-deps --require-hashes --python $(@D)/bin/python -r runtime_server/requirements-cuda.txt
+	touch $@
 
 demo: up ## the main job on a cluster, told as it happens; writes build/demo/summary.json
 	@$(RUN) -m imagebuild

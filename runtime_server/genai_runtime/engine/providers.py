@@ -49,6 +49,8 @@ _OPENVINO_KEYS = {
 _DEVICE = "device_id"  # by the environment: GenAI makes its stream on the first device that it sees
 _FOLDERS = ("runtime_cache", "model_cache")  # switches of ours; where the folder is, is no user's to say
 _SCRATCH = "genai-providers"
+# Words of an allocation that failed: of ONNX Runtime's arena, and of CUDA.
+_NO_ROOM = ("smaller than requested bytes", "failed to allocate memory", "out of memory")
 
 CUDA_LIBRARY = "libonnxruntime-genai-cuda.so"
 # In the order in which one needs another. What is not in the wheels is left to the loader's own search.
@@ -141,8 +143,11 @@ def check_device(provider: str, device: str) -> None:
 
 
 def unusable(provider: str, folder: Path, error: GenAIError) -> ModelUnusable:
-    """What GenAI's refusal to load `folder` means: there is no such provider here, or the model is broken."""
+    """What GenAI's refusal to load `folder` means: no room, no such provider here, or a broken model."""
     said = str(error)
+    if provider != "cpu" and any(sign in said.lower() for sign in _NO_ROOM):
+        remedy = "raise providerOptions' gpuMemLimit if it is set, or use a device with more memory or a smaller model"
+        return ModelUnusable("OutOfMemory", f"{folder} finds no room on {provider}: {said.strip()}; {remedy}")
     if provider != "cpu" and any(sign in said.lower() for sign in PROVIDERS[provider].signs):
         return unavailable(f"{provider} was asked for, and ONNX Runtime GenAI says: {said.strip()}")
     return ModelUnusable("ModelInvalid", f"ONNX Runtime GenAI cannot load {folder}: {said}")

@@ -97,6 +97,8 @@ def test_another_fault_is_no_missing_provider(tmp_path: Path) -> None:
     [
         ("CUDA driver version is insufficient for CUDA runtime version", "ExecutionProviderUnavailable"),
         ("Load model from model.onnx failed: Protobuf parsing failed.", "ModelInvalid"),
+        ("BFCArena: Available memory of 0 is smaller than requested bytes of 1310720", "OutOfMemory"),
+        ("CUDA failure 2: out of memory ; GPU=0", "OutOfMemory"),
     ],
 )
 def test_genais_words_tell_the_provider_from_the_model(said: str, reason: str) -> None:
