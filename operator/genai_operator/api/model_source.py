@@ -3,7 +3,7 @@
 Which fields a source takes stands here twice, as CEL and as a validator. Fetching is the runtime's.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_validator
 
@@ -97,6 +97,11 @@ class ModelSource(ApiModel):
     )
     offline: StrictBool | None = Field(
         default=None, description="Take what the cache has and send nothing to the network. Absent: false."
+    )
+    custom_operators: Literal["Forbid", "Allow"] | None = Field(
+        default=None,
+        description="Allow: libraries in the model's folder (custom_ops_library, *.so) are loaded, which lets whoever "
+        "made the folder run code in the pod. Forbid, the default: such a folder is refused.",
     )
 
     @model_validator(mode="after")
