@@ -152,7 +152,10 @@ class _Inspection:
             raise Unusable(Code.FOLDER_MISSING, f"the model folder {self.path} does not exist")
         if not self.path.is_dir():
             raise Unusable(Code.NOT_A_FOLDER, f"{self.path} is not a folder")
-        return look_into(self.path, self.rules.limits, self.findings)
+        folder = look_into(self.path, self.rules.limits, self.findings)
+        if not (folder.files or folder.links or self.findings.defects):
+            raise Unusable(Code.FOLDER_MISSING, f"there is nothing in the model folder {self.path}")
+        return folder
 
     def _libraries(self, folder: Folder) -> None:
         found = [name for name in (*folder.files, *folder.links) if is_library(name)]

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from genai_runtime.errors import ModelUnusable
+from genai_runtime.models.inspect import inspect_model
+
 
 def run(folder: Path | str, *options: str, log: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from genai_runtime.cli.app import main; main()", "digest", str(folder), *options]
@@ -62,3 +65,10 @@ def test_a_link_an_empty_folder_and_none_have_no_digest(folder: Path, tmp_path: 
     for place, reason in ((folder, "ModelInvalid"), (tmp_path / "empty", "ModelNotFound"), ("/none", "ModelNotFound")):
         assert run(place, log=log).returncode == 1
         assert json.loads(log.read_text())["reason"] == reason
+
+
+def test_a_folder_with_nothing_in_it_is_no_model(tmp_path: Path) -> None:
+    """As a ConfigMap that is missing is mounted."""
+    with pytest.raises(ModelUnusable) as refused:
+        inspect_model(tmp_path)
+    assert refused.value.reason == "ModelNotFound"
