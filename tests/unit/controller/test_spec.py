@@ -7,7 +7,9 @@ import pytest
 from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
 from genai_operator.api.model_uri import BuiltinModel, ClaimModel, ConfigMapModel, RemoteModel, parse_model_uri
 from genai_operator.api.quantity import parse_quantity
+from genai_operator.api.session_spec import CONFIG_ENTRIES
 from genai_operator.errors import InvalidModel
+from genai_runtime.session_entries import SETTABLE
 from support.models import make_model
 
 
@@ -111,6 +113,17 @@ BAD_SPECS: dict[str, tuple[dict[str, Any], str]] = {
         "adapters need the engine batch",
     ),
     "threads beyond reason": ({"threads": {"intraOp": 1025}}, "spec.threads.intraOp"),
+    "spinning as a truth": ({"threads": {"spinning": True}}, "spec.threads.spinning"),
+    "threads of operators one after the other": ({"threads": {"interOp": 2}}, "threads.interOp needs"),
+    "a plan of operators at the same time": (
+        {"session": {"executionMode": "parallel", "memoryPattern": True}},
+        "session.memoryPattern needs",
+    ),
+    "an entry that nothing reads": ({"session": {"configEntries": {"session.made_up": "1"}}}, "takes these keys"),
+    "an entry of another kind": (
+        {"session": {"configEntries": {"session.set_denormal_as_zero": "1\n"}}},
+        "a value of session.configEntries must be",
+    ),
     "threads as a truth": ({"threads": {"intraOp": True}}, "spec.threads.intraOp"),
     "a default above the limit": ({"generation": {"maxTokens": 2, "maxTokensLimit": 1}}, "maxTokensLimit"),
     "requests above limits": (
@@ -187,3 +200,7 @@ def test_a_quantity_has_a_value(text: str, want: str) -> None:
 def test_other_texts_are_no_quantity(text: str) -> None:
     with pytest.raises(ValueError, match="is not a quantity"):
         parse_quantity(text)
+
+
+def test_the_runtime_takes_the_same_session_entries() -> None:
+    assert CONFIG_ENTRIES == SETTABLE
