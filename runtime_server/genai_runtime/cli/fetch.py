@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -92,7 +93,7 @@ def _carry_out(
     fetching: Fetching, source: Source, link: Path | None, followed: tuple[Progress, ControlPort | None]
 ) -> Fetched:
     progress, control = followed
-    with served(progress, control):
+    with closing(source), served(progress, control):
         try:
             found = fetching.fetch(source)
             if link is not None:

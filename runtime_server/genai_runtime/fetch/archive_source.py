@@ -38,6 +38,10 @@ class ArchiveSource:
         with self._web.read(self._url, offset, self._headers, file.version) as body:
             yield body
 
+    def close(self) -> None:
+        """See `Source`."""
+        self._web.close()
+
 
 def _version(response: httpx2.Response) -> str:
     """What If-Range takes: a strong entity tag, or a date."""

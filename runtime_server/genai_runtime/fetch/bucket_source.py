@@ -92,6 +92,9 @@ class BucketSource:
         except (obstore.exceptions.BaseError, OSError) as error:
             raise self._told(error) from None
 
+    def close(self) -> None:
+        """See `Source`; the library keeps its own."""
+
     def _told(self, error: Exception) -> Exception:
         """The server's code and what helps; nothing else of its answer, which repeats the request's headers."""
         from obstore.exceptions import PermissionDeniedError, PreconditionError, UnauthenticatedError

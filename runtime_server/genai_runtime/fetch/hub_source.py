@@ -87,6 +87,13 @@ class HubSource:
         with self._web.read(url, offset, headers) as body:
             yield body
 
+    def close(self) -> None:
+        """See `Source`."""
+        from huggingface_hub import close_session
+
+        close_session()
+        self._web.close()
+
     @property
     def _prefix(self) -> str:
         return f"{self._place.path}/" if self._place.path else ""

@@ -67,6 +67,10 @@ class ArtifactSource:
         with self._web.read(f"{self._base}/blobs/{file.version}", offset, self._access.headers()) as body:
             yield body
 
+    def close(self) -> None:
+        """See `Source`."""
+        self._web.close()
+
     def _manifest(self, reference: str) -> tuple[str, dict[str, Any]]:
         url = f"{self._base}/manifests/{reference}"
         headers = {"Accept": ", ".join((*_MANIFESTS, *_INDEXES))} | self._access.headers()

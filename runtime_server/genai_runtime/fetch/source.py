@@ -58,3 +58,7 @@ class Source(Protocol):
     def read(self, file: RemoteFile, offset: int) -> AbstractContextManager[Body]:
         """Ask for a file's bytes from `offset` on."""
         ...
+
+    def close(self) -> None:
+        """End its connections."""
+        ...

@@ -91,7 +91,7 @@ class Web:
                 if found is None or int(found[1]) != offset:
                     raise unavailable(f"{self._words.source}: the server answers with other bytes than were asked for")
                 start = offset
-            yield Body(start, response.iter_raw(CHUNK_BYTES))
+            yield Body(start, response.iter_raw())
 
     def refusal(self, response: httpx2.Response) -> Exception:
         """What a status means that is no answer."""
@@ -112,6 +112,10 @@ class Web:
         client = self._new_client(follow_redirects=True, max_redirects=_MAX_REDIRECTS)
         client.event_hooks = {"response": [self._check_redirect]}
         return client
+
+    def close(self) -> None:
+        """End its connections; those of clients that libraries have stay theirs."""
+        self._client.close()
 
     def _new_client(self, **more: Any) -> httpx2.Client:
         headers = {"User-Agent": "genai-runtime"}
