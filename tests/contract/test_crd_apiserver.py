@@ -27,6 +27,9 @@ FULL = {
     "providerFallback": "Allow",
     "providerOptions": {"cuda": {"gpuMemLimit": "16Gi", "arenaExtendStrategy": "kSameAsRequested", "useTf32": False}},
     "precision": "int4",
+    "providerFallback": "Allow",
+    "providerOptions": {"cuda": {"gpuMemLimit": "16Gi", "arenaExtendStrategy": "kSameAsRequested", "useTf32": False}},
+    "precision": "int4",
     "threads": {"intraOp": 4, "interOp": 2, "spinning": "disabled", "affinity": "auto"},
     "session": {
         "graphOptimizationLevel": "extended",
@@ -92,6 +95,25 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a URI without end": ({"model": {"uri": "pvc://claim/" + "a" * 600}}, "spec.model.uri"),
     "no URI": ({"model": {}}, "spec.model.uri"),
     "a provider nobody knows": ({"provider": "abacus"}, "spec.provider"),
+    "options of another provider": (
+        {"provider": "openvino", "providerOptions": {"cuda": {"deviceId": 0}}},
+        "providerOptions may only have those of the provider",
+    ),
+    "options of no provider": ({"providerOptions": {"tpu": {}}}, "spec.providerOptions.tpu"),
+    "an option nobody knows": (
+        {"provider": "cuda", "providerOptions": {"cuda": {"userComputeStream": 1}}},
+        "spec.providerOptions.cuda.userComputeStream",
+    ),
+    "a GPU beyond reason": (
+        {"provider": "cuda", "providerOptions": {"cuda": {"deviceId": 64}}},
+        "spec.providerOptions.cuda.deviceId",
+    ),
+    "an arena of half a byte": (
+        {"provider": "cuda", "providerOptions": {"cuda": {"gpuMemLimit": "1048576.5"}}},
+        "spec.providerOptions.cuda.gpuMemLimit",
+    ),
+    "a fall-back nobody knows": ({"providerFallback": "Maybe"}, "spec.providerFallback"),
+    "a precision nobody knows": ({"precision": "int2"}, "spec.precision"),
     "options of another provider": (
         {"provider": "openvino", "providerOptions": {"cuda": {"deviceId": 0}}},
         "providerOptions may only have those of the provider",

@@ -228,6 +228,18 @@ def test_a_digest_wins_over_a_tag() -> None:
     assert container["image"] == f"localhost/genai-operator@{digest}"
 
 
+def test_images_by_provider_reach_the_operator() -> None:
+    (container,) = operator_deployment("runtimeImages.cuda=r.example/cuda:1", "runtimeImages.openvino=r.example/ov:2")[
+        "spec"
+    ]["template"]["spec"]["containers"]
+    (told,) = [each["value"] for each in container["env"] if each["name"] == "GENAI_OPERATOR_RUNTIME_IMAGES"]
+    images = OperatorSettings(runtime_images=json.loads(told)).runtime_images
+    assert images == {"cuda": "r.example/cuda:1", "openvino": "r.example/ov:2"}
+    refused = helm("template", "genai-operator", str(CHART), *settings("runtimeImages.tpu=r.example/tpu:1"))
+    assert refused.returncode != 0
+    assert "tpu" in refused.stderr
+
+
 def test_a_given_authority_is_used_and_none_is_made() -> None:
     manifests = render("controlCA.existingSecret=mine")
     assert not of_kind(manifests, "Secret")
