@@ -2,7 +2,7 @@
 
 import typer
 
-from genai_kubectl.commands import about, bench, chat, control, profile_trace, profile_window, top, why
+from genai_kubectl.commands import about, bench, chat, control, profile_trace, profile_window, top, tune, why
 from genai_kubectl.options import grouped
 
 _EPILOG = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 forbidden (names the role), 5 timed out."
@@ -33,6 +33,7 @@ for group, name, command in (
     (app, "drain", control.drain),
     (app, "cancel", control.cancel),
     (app, "logs-level", control.logs_level),
+    (app, "tune", tune.tune),
     (app, "completion", about.completion),
     (app, "version", about.version),
 ):

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -322,3 +323,57 @@ def test_who_lacks_a_right_is_told_the_role(world: KubectlWorld, model: str, tmp
     world.status("gap", f"{model}-p", {**COMPLETE, "pods": [{**POD_WINDOW, "name": f"{model}-1"}]})
     refused(viewer.run("profile", "fetch", f"{model}-p", folder=tmp_path), PROFILER)
     assert not list(tmp_path.glob("*.gz"))
+
+
+# --- tuning -----------------------------------------------------------------------------------------------------------
+
+
+def test_tune_has_it_measured_shows_it_and_puts_it_into_the_spec(world: KubectlWorld, model: str) -> None:
+    def spec() -> dict[str, Any]:
+        return dict(json.loads(world.kubectl("get", "gaim", model, "-o", "json"))["spec"])
+
+    tuning = world.genai.start("tune", model, "--clients", "8", "--max-time", "1m", "--apply")
+    wait_until("it asks", lambda: "tuning" in spec(), 60)
+    asked = spec()["tuning"]
+    assert (asked["load"]["clients"], asked["maxSeconds"], asked["apply"]) == (8, 60, "Never")
+    found = {
+        "state": "Complete",
+        "message": "+20.0 % tokens per second",
+        "revision": "r",
+        "request": asked["request"],
+        "settings": {"intraOpThreads": 1, "spinning": "disabled"},
+        "tokensPerSecond": 120.0,
+        "baselineTokensPerSecond": 100.0,
+        "gainPercent": 20.0,
+        "load": asked["load"],
+        "notMeasured": ["prefillChunk"],
+        "at": TIME,
+    }
+    generation = json.loads(world.kubectl("get", "gaim", model, "-o", "json"))["metadata"]["generation"]
+    world.status("gaim", model, {"observedGeneration": generation, "recommended": {**found, "request": "older"}})
+    assert tuning.poll() is None  # the answer is to another question
+    world.status("gaim", model, {"observedGeneration": generation, "recommended": found})
+    done = end(tuning)
+    assert done.code == 0, done.err
+    assert "tokens/s          100.0     120.0         +20.0 %" in done.out
+    assert "threads.spinning   auto      disabled" in done.out
+    assert "prefillChunk" in done.out
+    assert (spec()["threads"]["intraOp"], spec()["threads"]["spinning"]) == (1, "disabled")
+    assert spec()["tuning"] == asked
+    world.status("gaim", model, {"observedGeneration": generation + 1})
+    told = world.genai.run("tune", model, "-o", "json")  # what was measured holds for the spec that has it
+    assert told.json()["settings"] == found["settings"]
+    assert spec()["tuning"] == asked
+
+
+def test_a_measurement_that_failed_is_told(world: KubectlWorld, model: str) -> None:
+    tuning = world.genai.start("tune", model)
+
+    def body() -> dict[str, Any]:
+        return dict(json.loads(world.kubectl("get", "gaim", model, "-o", "json")))
+
+    wait_until("it asks", lambda: "tuning" in body()["spec"], 60)
+    failed = {"state": "Failed", "message": "too long", "revision": "r", "request": body()["spec"]["tuning"]["request"]}
+    world.status("gaim", model, {"observedGeneration": body()["metadata"]["generation"], "recommended": failed})
+    done = end(tuning)
+    assert (done.code, "could not be measured: too long" in done.err) == (1, True)

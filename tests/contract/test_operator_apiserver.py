@@ -6,6 +6,7 @@ One control plane and one operator for the whole file; every test has its own na
 import json
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -182,6 +183,53 @@ def test_a_killed_operator_catches_up_and_a_stopped_one_gives_its_lease_back(ope
     assert lease["spec"].get("holderIdentity", "") == ""
     team.kubectl("delete", "genaimodel", "--all", "--wait", "--timeout=30s")  # no finalizer waits for the operator
     operator.start()
+
+
+def test_a_tuning_job_is_made_once_its_words_become_a_recommendation_and_pods_get_it(team: Team) -> None:
+    team.model("hello", tuning={"apply": "Automatic", "load": {"clients": 2}})
+    team.until_settled("hello")
+
+    def recommended() -> dict[str, Any]:
+        return dict(team.get("genaimodel", "hello")["status"].get("recommended", {}))
+
+    team.until(lambda: recommended().get("state") == "Running", "a tuning Job")
+    job = team.get("job", "hello-tuning")
+    selected = f"--selector={GROUP}/tuning=hello"
+
+    def pods() -> list[dict[str, Any]]:
+        return list(json.loads(team.kubectl("get", "pods", selected, "--output=json"))["items"])
+
+    team.until(lambda: bool(pods()), "the Job's pod")
+    (pod,) = pods()
+    assert f"{GROUP}/model" not in pod["metadata"]["labels"]
+    result = {
+        "settings": {"intraOpThreads": 1, "maxBatchSize": 4},
+        "figures": [{"clients": 2, "tokensPerSecond": 12.0, "baselineTokensPerSecond": 10.0, "gainPercent": 20.0}],
+        "load": {"clients": [2], "promptTokens": 64, "newTokens": 64},
+    }
+    ended = {"exitCode": 0, "reason": "Completed", "message": json.dumps(result)}
+    container = {"name": "tuning", "image": "x", "imageID": "x", "ready": False, "restartCount": 0}
+    status = {"phase": "Succeeded", "containerStatuses": [{**container, "state": {"terminated": ended}}]}
+    patch = json.dumps({"status": status})
+    team.kubectl("patch", "pod", pod["metadata"]["name"], "--subresource=status", "--type=merge", f"--patch={patch}")
+    team.until(lambda: recommended().get("state") == "Complete", "a recommendation")
+    assert recommended()["settings"] == result["settings"]
+    assert recommended()["applied"] is False  # the batch size is the user's to write
+
+    def threads() -> object:
+        container = team.get("deployment", "hello")["spec"]["template"]["spec"]["containers"][0]
+        return json.loads(container["env"][0]["value"])["threads"]
+
+    team.until(lambda: threads() == 1, "the recommended threads in the pods' template")
+    before = team.get("genaimodel", "hello")["metadata"]["resourceVersion"]
+    team.model("marker")
+    team.until_settled("marker")
+    assert team.get("genaimodel", "hello")["metadata"]["resourceVersion"] == before
+    assert team.get("job", "hello-tuning")["metadata"]["uid"] == job["metadata"]["uid"]
+    team.model("hello")
+    team.until(lambda: team.find("job", "hello-tuning") is None, "no tuning, no Job")
+    team.until(lambda: not recommended(), "no tuning, no recommendation")
+    team.until(lambda: threads() == "auto", "threads as they were")
 
 
 def test_the_log_is_json_without_errors(operator: Operator, team: Team) -> None:

@@ -25,7 +25,7 @@ from genai_operator.clients.kube import (
     KubeClient,
     Resource,
 )
-from genai_operator.constants import LABEL_MODEL, LABEL_PROFILE, LABEL_TUNING
+from genai_operator.constants import LABEL_MODEL, LABEL_PROFILE, LABEL_TUNING, MANAGED_BY
 from genai_operator.errors import ClusterError, ClusterNotFound
 from genai_operator.services.queue import WorkQueue
 
@@ -43,7 +43,8 @@ OF_MODELS = {
     JOB: LABEL_TUNING,
 }
 OF_PROFILES = {PROFILE: "", JOB: LABEL_PROFILE}
-WATCHED = {**OF_MODELS, **OF_PROFILES}
+# A watch has one selector: this one has the Jobs of both.
+WATCHED = {**OF_MODELS, **OF_PROFILES, JOB: f"app.kubernetes.io/managed-by={MANAGED_BY}"}
 # By what `settings.autoscalers` calls them: without the setting there are no rights to look at them.
 AUTOSCALERS = {"HPA": HORIZONTAL_AUTOSCALER, "KEDA": SCALED_OBJECT}
 
