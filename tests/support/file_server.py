@@ -4,12 +4,14 @@ What the bytes are and at which paths is the test's, or that of a server of a pr
 """
 
 import contextlib
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 _CHUNK = 16 << 10
 _HOLD_SECONDS = 120.0
@@ -47,9 +49,11 @@ class Faults:
 
 
 class FileServer:
-    """`host`: what it is bound to. `token`: what a client must show as a bearer, empty for nobody; `url` is without a slash."""
+    """`host`: what it is bound to. `token`: what a client must show as a bearer, empty for nobody; `url` is without a
+    slash. `identity`: a folder with tls.crt and tls.key of localhost; None: plain HTTP.
+    """
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", identity: Path | None = None) -> None:
         self.answers: dict[str, Answer] = {}
         self.faults = Faults()
         self.seen: list[Seen] = []
@@ -60,6 +64,13 @@ class FileServer:
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self.url = f"http://{host}:{self.port}"
+        if identity is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(identity / "tls.crt", identity / "tls.key")
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self.url = f"https://localhost:{self.port}"
 
     def put(self, path: str, content: bytes, **headers: str) -> None:
         """At `path`; a header's name has underscores for dashes."""
@@ -106,7 +117,7 @@ class _Exchange:
     def __init__(self, server: FileServer, handler: BaseHTTPRequestHandler) -> None:
         self._server = server
         self._handler = handler
-        self._path = urlsplit(handler.path).path
+        self._path = unquote(urlsplit(handler.path).path)
         self._range = handler.headers.get("Range", "")
         self._authorization = handler.headers.get("Authorization", "")
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from genai_runtime.authorities import have_authorities
@@ -12,6 +13,7 @@ from genai_runtime.fetch.access import AUTHORITY, AWS_KEYS, GOOGLE_KEY, Access
 from genai_runtime.fetch.errors import Passing, SourceChanged, not_found, unauthorized, unavailable
 from genai_runtime.fetch.source import CHUNK_BYTES, Body, Listing, RemoteFile
 from genai_runtime.fetch.uri import BucketPlace
+from genai_runtime.models.limits import DEFAULT
 
 if TYPE_CHECKING:
     from obstore.store import GCSStore, S3Store
@@ -64,7 +66,8 @@ class BucketSource:
         import obstore
 
         try:
-            found = [each for page in obstore.list(self._store, prefix=self._place.prefix or None) for each in page]
+            pages = obstore.list(self._store, prefix=self._place.prefix or None)
+            found = list(islice((each for page in pages for each in page), 4 * DEFAULT.files))
         except (obstore.exceptions.BaseError, OSError, ValueError) as error:
             raise self._told(error) from None
         files = tuple(

@@ -1,0 +1,116 @@
+"""`genai-runtime fetch` from S3 (moto's server) and from Google Cloud Storage's protocol."""
+
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from genai_runtime.fetch.access import Access
+from support.fetching import Fetches, hello_files, read_folder
+from support.file_server import FileServer, running
+from support.s3_server import S3Server, s3_server
+
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-bucket"}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        server.make_bucket("models")
+        # An object may stand for the folder, and another prefix begin as this one does.
+        for name, content in {**hello_files(), "": b"", "deep/notes.json": b"{}"}.items():
+            _put(f"{server.url}/models/team/hello/{name}", content)
+        _put(f"{server.url}/models/team/hello-2/other.json", b"{}")
+        yield server
+
+
+def _put(url: str, content: bytes) -> None:
+    """For everybody to read."""
+    headers = {"x-amz-acl": "public-read", "Content-Type": "application/octet-stream"}
+    request = urllib.request.Request(url, content, headers, method="PUT")
+    with urllib.request.urlopen(request, timeout=30):
+        pass
+
+
+@pytest.fixture
+def fetches(tmp_path: Path) -> Fetches:
+    found = Fetches(tmp_path)
+    found.secrets = [KEYS["AWS_SECRET_ACCESS_KEY"]]
+    return found
+
+
+def test_all_objects_below_a_prefix(s3: S3Server, fetches: Fetches) -> None:
+    ended = fetches.run(
+        "s3://models/team/hello", "--endpoint", s3.url, "--region", "eu-central-1", *fetches.secret(**KEYS)
+    )
+    assert ended.code == 0, ended.errors
+    assert read_folder(fetches.link.resolve()) == {**hello_files(), "deep/notes.json": b"{}"}
+    assert fetches.here("s3://models/team/hello", Access(s3.url, "eu-central-1", KEYS)).cached
+
+
+def test_without_credentials_it_is_anonymous(s3: S3Server, fetches: Fetches) -> None:
+    assert not fetches.here("s3://models/team/hello", Access(s3.url)).cached
+
+
+@pytest.mark.parametrize("uri", ["s3://models/absent", "s3://absent/team"])
+def test_nothing_there(s3: S3Server, fetches: Fetches, uri: str) -> None:
+    assert uri in fetches.refused("ModelNotFound", uri, Access(s3.url, "", KEYS))
+
+
+def test_credentials_that_are_refused(fetches: Fetches) -> None:
+    with s3_server(free_calls=1) as server:
+        server.make_bucket("models")
+        message = fetches.refused("Unauthorized", "s3://models/team", Access(server.url, "", KEYS))
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in message
+    half = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE"}
+    with pytest.raises(Exception, match="lacks the key AWS_SECRET_ACCESS_KEY"):
+        fetches.here("s3://models/team", Access("", "", half))
+
+
+def test_an_object_is_taken_up_where_it_broke_and_again_when_it_was_replaced(fetches: Fetches) -> None:
+    """Against a server of our own: moto does not break connections."""
+    data = hello_files()["model.onnx.data"]
+    listing = """<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>models</Name>
+    <IsTruncated>false</IsTruncated>{}</ListBucketResult>"""
+    entry = (
+        "<Contents><Key>hello/{name}</Key><Size>{size}</Size><ETag>&quot;{tag}&quot;</ETag>"
+        "<LastModified>2026-11-21T10:00:00.000Z</LastModified></Contents>"
+    )
+    with running(FileServer()) as server:
+        entries = ""
+        for name, content in hello_files().items():
+            server.put(f"/models/hello/{name}", content, ETag='"one"', Last_Modified="Sat, 21 Nov 2026 10:00:00 GMT")
+            entries += entry.format(name=name, size=len(content), tag="one")
+        server.put("/models", listing.format(entries).encode(), Content_Type="application/xml")
+        path = "/models/hello/model.onnx.data"
+        server.faults.cut[path] = [1_500_000]
+        found = fetches.here("s3://models/hello", Access(server.url), patience=120.0)
+        assert read_folder(found.folder) == hello_files()
+        ranges = [each.range for each in server.asked(path)]
+        assert len(ranges) == 2
+        assert ranges[0] == ""
+        assert 0 < int(ranges[1].removeprefix("bytes=").partition("-")[0]) <= 1_500_000
+        assert server.sent[path] < len(data) + 1_000_000
+
+
+GS_PAGE = '<?xml version="1.0"?><ListBucketResult xmlns="http://doc.s3.amazonaws.com/2006-03-01"><Name>models</Name>'
+
+
+def test_google_cloud_storage(fetches: Fetches) -> None:
+    files = hello_files()
+    with running(FileServer()) as server:
+        entries = ""
+        for name, content in files.items():
+            server.put(f"/models/hello/{name}", content, ETag='"one"', Last_Modified="Sat, 21 Nov 2026 10:00:00 GMT")
+            entries += (
+                f"<Contents><Key>hello/{name}</Key><Size>{len(content)}</Size><ETag>&quot;one&quot;</ETag>"
+                "<LastModified>2026-11-21T10:00:00.000Z</LastModified></Contents>"
+            )
+        page = f"{GS_PAGE}<IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
+        server.put("/models", page.encode(), Content_Type="application/xml")
+        found = fetches.here("gs://models/hello", Access(server.url))
+        assert read_folder(found.folder) == files
+        server.answers["/models"].status = 403
+        message = fetches.refused("Unauthorized", "gs://models/hello", Access(server.url), refresh=True)
+        assert "GOOGLE_SERVICE_ACCOUNT_JSON" in message
