@@ -265,10 +265,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "are for sources that are fetched",
     ),
     "a region of no bucket": ({"model": {"uri": "gs://bucket/a", "region": "us"}}, "model.region is for s3://"),
-    "an endpoint beside a URL": (
-        {"model": {"uri": "https://a.example/a.tar", "endpoint": "https://b.example"}},
-        "model.endpoint is for",
-    ),
     "an endpoint with a question": ({"model": {"uri": "hf://a/b", "endpoint": "https://b?x"}}, "spec.model.endpoint"),
     "offline without a cache": ({"model": {"uri": "hf://a/b", "offline": True}}, "model.offline needs model.cache"),
     "half a folder's digest": ({"model": {"uri": "builtin://hello", "sha256": "0a"}}, "spec.model.sha256"),
@@ -351,7 +347,7 @@ SOURCES: list[dict[str, Any]] = [
     },
     {"uri": "s3://bucket/a/b", "endpoint": "https://minio.example:9000", "region": "eu-west-1"},
     {"uri": "gs://buc_ket/a", "secretName": "keys"},
-    {"uri": "https://10.0.0.1:8443/a/hello.tar.gz", "secretName": "keys"},
+    {"uri": "https://10.0.0.1:8443/a/hello.tar.gz", "secretName": "keys", "endpoint": "http://mirror:8080"},
     {"uri": "oci://registry.example:5000/team/model:v1.2"},
     {"uri": "oci://registry.example/model@sha256:" + "0a" * 32},
 ]

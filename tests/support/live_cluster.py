@@ -3,6 +3,7 @@
 What the objects of this project mean is in `model_resource.py`; making a cluster is `localkube`'s work.
 """
 
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -119,6 +120,14 @@ class LiveCluster:
         """A pod's Prometheus page, through the API server."""
         return self.kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics")
 
+    def own_address(self) -> str:
+        """Of this machine, as the nodes and their pods see it."""
+        node = self.find("Node")[0]
+        address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 9))  # nothing is sent
+            return str(probe.getsockname()[0])
+
     # -- programs ----------------------------------------------------------------------------------------------------
 
     def environment(self) -> dict[str, str]:
@@ -179,6 +188,7 @@ API_VERSIONS = {
     "Secret": "v1",
     "ConfigMap": "v1",
     "Namespace": "v1",
+    "Node": "v1",
     "Event": "v1",
     "PersistentVolume": "v1",
     "PersistentVolumeClaim": "v1",

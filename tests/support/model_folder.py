@@ -16,6 +16,12 @@ COPY = """
 import shutil, sys
 shutil.copytree("/opt/genai/models/hello", sys.argv[1], ignore=shutil.ignore_patterns(sys.argv[2]))
 """
+# Whoever runs in the cluster may write there.
+EMPTY = """
+import os, sys
+os.makedirs(sys.argv[1])
+os.chmod(sys.argv[1], 0o777)
+"""
 REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
 
 
@@ -27,10 +33,18 @@ class ModelFolder:
         self._namespace = namespace
         self._name = f"genai-test-{uuid.uuid4().hex[:8]}"
         self._path = f"{ROOT}/{self._name}"
+        self._modes = ["ReadOnlyMany"]
 
     def make(self, claim: str, path: str, without: str = "") -> None:
         """Copies the demo model to `path` of the claim, all of it but one file."""
         self._write(COPY, f"/node/{self._name}/{path}", without)
+        self._cluster.create(self._volume(claim))
+        self._cluster.create(self._claim(claim))
+
+    def make_empty(self, claim: str) -> None:
+        """An empty folder that pods may write to."""
+        self._modes = ["ReadWriteOnce"]
+        self._write(EMPTY, f"/node/{self._name}")
         self._cluster.create(self._volume(claim))
         self._cluster.create(self._claim(claim))
 
@@ -73,7 +87,7 @@ class ModelFolder:
     def _volume(self, claim: str) -> Object:
         spec = {
             "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadOnlyMany"],
+            "accessModes": self._modes,
             "persistentVolumeReclaimPolicy": "Retain",
             "storageClassName": "",
             "claimRef": {"name": claim, "namespace": self._namespace},
@@ -83,7 +97,7 @@ class ModelFolder:
 
     def _claim(self, claim: str) -> Object:
         spec = {
-            "accessModes": ["ReadOnlyMany"],
+            "accessModes": self._modes,
             "storageClassName": "",
             "volumeName": self._name,
             "resources": {"requests": {"storage": "1Gi"}},

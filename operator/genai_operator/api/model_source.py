@@ -19,7 +19,6 @@ _IN_PLACE_EXPLANATION = (
     "https and oci"
 )
 _REGION_EXPLANATION = "model.region is for s3://"
-_ENDPOINT_EXPLANATION = "model.endpoint is for hf, s3, gs and oci: the URI of https:// names the server itself"
 _OFFLINE_EXPLANATION = "model.offline needs model.cache: a new pod's own cache is empty"
 
 
@@ -64,7 +63,6 @@ class ModelSource(ApiModel):
             "has(self.maxBytes) || (has(self.offline) && self.offline))",
             _IN_PLACE_EXPLANATION,
             ("!has(self.region) || self.uri.startsWith('s3:')", _REGION_EXPLANATION),
-            ("!has(self.endpoint) || !self.uri.startsWith('https:')", _ENDPOINT_EXPLANATION),
             ("!has(self.offline) || !self.offline || has(self.cache)", _OFFLINE_EXPLANATION),
         )
     )
@@ -83,8 +81,8 @@ class ModelSource(ApiModel):
     )
     endpoint: Annotated[str, Field(max_length=253, pattern=model_uri.ENDPOINT_PATTERN)] | None = Field(
         default=None,
-        description="URL of another server that speaks the source's protocol: a mirror of the hub, MinIO, a registry "
-        "behind another address. Absent: the source's own.",
+        description="URL of the server to ask in place of the URI's, in the same protocol: a mirror of the hub, MinIO, "
+        "a registry behind another address. Absent: the source's own.",
     )
     region: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9-]+$")] | None = Field(
         default=None, description="The bucket's. Absent: us-east-1."
@@ -111,8 +109,6 @@ class ModelSource(ApiModel):
             raise ValueError(_IN_PLACE_EXPLANATION)
         if self.region is not None and not self.uri.startswith("s3:"):
             raise ValueError(_REGION_EXPLANATION)
-        if self.endpoint is not None and self.uri.startswith("https:"):
-            raise ValueError(_ENDPOINT_EXPLANATION)
         if self.offline and self.cache is None:
             raise ValueError(_OFFLINE_EXPLANATION)
         return self

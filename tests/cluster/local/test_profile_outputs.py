@@ -5,7 +5,6 @@ The volume is a folder of this machine, the S3 server a process of it.
 
 import gzip
 import json
-import socket
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,21 +96,12 @@ def test_a_claim_that_does_not_exist_is_told_and_the_traces_stay_in_the_pods(pro
     assert profiles.status("lost")["artifact"]["location"].startswith("pod://")
 
 
-def own_address(cluster: LiveCluster) -> str:
-    """Of this machine, as the node and its pods see it."""
-    (node,) = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
-    address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((address, 9))  # nothing is sent
-        return str(probe.getsockname()[0])
-
-
 def test_one_trace_lies_in_the_bucket_and_a_bucket_that_is_none_is_told(profiles: Profiles) -> None:
     model = profiles.model
     keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "words"}
     secret = {"metadata": {"name": "keys", "namespace": model.namespace}, "stringData": keys}
     model.cluster.create({"apiVersion": "v1", "kind": "Secret", **secret})
-    with s3_server(host=own_address(model.cluster)) as server:
+    with s3_server(host=model.cluster.own_address()) as server:
         server.make_bucket("traces")
         for name, bucket in (("stored", "traces"), ("refused", "nowhere")):
             place = {"uri": f"s3://{bucket}/monday/{name}", "endpoint": server.url, "secretName": "keys"}

@@ -92,10 +92,6 @@ BAD_SPECS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "offline for what is there": ({"model": {"uri": "pvc://a/b", "offline": True}}, "are for sources that are fetched"),
     "a region of no bucket": ({"model": {"uri": "gs://bucket/a", "region": "us-east-1"}}, "model.region is for s3"),
-    "an endpoint of a URL": (
-        {"model": {"uri": "https://a.example/a.tar", "endpoint": "https://b.example"}},
-        "model.endpoint is for",
-    ),
     "an endpoint for a user": (
         {"model": {"uri": "hf://a/b", "endpoint": "https://me@b"}},
         "spec.model.endpoint",

@@ -1,0 +1,148 @@
+"""Models that pods fetch: once for all replicas of a cache, followed in the status, and refused by name.
+
+The hub is a server of this test's process, which pods reach at this machine's address. Models that cannot be served are
+made first, so that each has its minute while the others have theirs.
+"""
+
+import base64
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.fetching import digest_of, hello_files
+from support.hub_server import HubServer, hub_server
+from support.live_cluster import CommandFailed, LiveCluster, Object, wait_until
+from support.model_folder import ModelFolder
+from support.model_resource import ModelAccess, genai_model
+from support.tiny_decoder import TinyDecoder
+
+SMALL = {"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+DATA = "model.onnx.data"
+WRONG = "0a" * 32
+SECONDS = 180.0
+# (model, reason of Ready, what its message names)
+BAD: dict[str, tuple[Object, str, str]] = {
+    "no-repository": ({"uri": "hf://team/other"}, "ModelNotFound", "hf://team/other"),
+    "no-secret": ({"uri": "hf://team/hello-onnx", "secretName": "none"}, "InvalidSpec", "(Secret none)"),
+    "no-cache": ({"uri": "hf://team/hello-onnx", "cache": {"claimName": "missing"}}, "Unschedulable", "missing"),
+    "too-large": ({"uri": "hf://team/hello-onnx", "maxBytes": "1Mi"}, "ModelTooLarge", "1048576"),
+    "offline": (
+        {"uri": "hf://team/hello-onnx@offline", "cache": {"claimName": "cache"}, "offline": True},
+        "ModelNotFound",
+        "offline",
+    ),
+    "no-configmap": ({"uri": "configmap://none"}, "ModelNotFound", "configmap://none"),
+    "other-digest": ({"uri": "builtin://hello", "sha256": WRONG}, "ChecksumMismatch", WRONG),
+}
+
+
+@dataclass
+class World:
+    """A namespace with a claim `cache`, and a hub with the demo model, whose weights are held back until `release`."""
+
+    cluster: LiveCluster
+    namespace: str
+    hub: HubServer
+    commit: str
+
+    def make(self, name: str, source: Object, **spec: Any) -> ModelAccess:
+        """A model of that source; those of the hub are this one's."""
+        if source["uri"].startswith("hf:"):
+            source = {**source, "endpoint": self.hub.url}
+        self.cluster.create(genai_model(name, self.namespace, **{"model": source, "resources": SMALL, **spec}))
+        return ModelAccess(self.cluster, name, self.namespace)
+
+    def fetches(self) -> int:
+        """How often the weights were asked for."""
+        return len(self.hub.network.asked(f"/{self.commit}/{DATA}"))
+
+
+@pytest.fixture(scope="module")
+def world(cluster: LiveCluster, new_namespace: Callable[[], str]) -> Iterator[World]:
+    namespace = new_namespace()
+    folder = ModelFolder(cluster, namespace)
+    folder.make_empty("cache")
+    with hub_server(host=cluster.own_address()) as hub:
+        made = World(cluster, namespace, hub, hub.commit(hello_files()))
+        hub.network.faults.hold[f"/{made.commit}/{DATA}"] = 1 << 20
+        for name, (source, _, _) in BAD.items():
+            made.make(name, source)
+        yield made
+    cluster.delete("Namespace", namespace)
+    folder.remove()
+
+
+def test_two_replicas_of_one_cache_fetch_once_and_the_status_says_how_far_it_is(world: World) -> None:
+    files = hello_files()
+    model = world.make("hello", {"uri": "hf://team/hello-onnx", "cache": {"claimName": "cache"}}, replicas=2)
+
+    def fetching() -> Object | None:
+        found: Object = model.status().get("model", {})
+        return found if found.get("progress", {}).get("fetchedBytes", 0) >= 1 << 20 else None
+
+    seen = wait_until("status.model.progress", fetching, SECONDS)
+    assert seen["state"] == "Fetching"
+    assert seen["progress"]["totalBytes"] == sum(map(len, files.values()))
+    assert 0 < seen["progress"]["percent"] < 100
+    assert model.condition("Ready")["reason"] == "Fetching"
+    assert model.condition("ModelAvailable")["reason"] == "Fetching"
+    world.hub.network.faults.release.set()
+    model.wait_ready(2, SECONDS)
+    assert world.fetches() == 1
+    said = model.status()["model"]
+    assert (said["state"], said["digest"], said["revision"]) == ("Fetched", digest_of(files), world.commit)
+    assert "progress" not in said
+    ended = [pod["status"]["initContainerStatuses"][0]["state"]["terminated"] for pod in model.pods()]
+    assert sorted('"cached": true' in each["message"] for each in ended) == [False, True]
+    pod = model.pods()[0]["metadata"]["name"]
+    for folder in ("/var/lib/genai/models", "/models"):
+        with pytest.raises(CommandFailed, match="Read-only"):
+            world.cluster.kubectl("exec", "-n", world.namespace, pod, "-c", "model", "--", "touch", f"{folder}/x")
+
+
+def test_another_model_of_that_cache_is_served_offline_once_its_digest_is_right(world: World) -> None:
+    """After the test above, which filled the cache."""
+    files = hello_files()
+    source = {"uri": "hf://team/hello-onnx", "cache": {"claimName": "cache"}, "offline": True, "sha256": WRONG}
+    model = world.make("pinned", source)
+    condition = model.wait_condition("Ready", "False", "ModelNotFound", SECONDS)
+    assert WRONG in condition["message"]
+    model.patch_spec(model={"offline": None})
+    condition = model.wait_condition("Ready", "False", "ChecksumMismatch", SECONDS)
+    assert digest_of(files) in condition["message"]
+    assert model.condition("ModelAvailable")["reason"] == "ChecksumMismatch"
+    assert model.status()["model"] == {"state": "Failed"}
+    model.patch_spec(model={"sha256": digest_of(files), "offline": True})
+    model.wait_ready(seconds=SECONDS)
+    assert model.status()["model"]["cached"] is True
+
+
+def test_a_tiny_model_is_served_from_a_configmap(world: World, tmp_path: Path) -> None:
+    folder = TinyDecoder(layers=1, hidden=32, heads=2, kv_heads=1, external=False).write(tmp_path / "tiny")
+    files = {each.name: each.read_bytes() for each in folder.iterdir()}
+    world.cluster.create(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "tiny", "namespace": world.namespace},
+            "binaryData": {name: base64.b64encode(content).decode() for name, content in files.items()},
+        }
+    )
+    model = world.make("tiny", {"uri": "configmap://tiny", "sha256": digest_of(files)})
+    model.wait_ready(seconds=SECONDS)
+    said = model.status()["model"]
+    assert (said["state"], said["digest"], said["files"]) == ("Verified", digest_of(files), len(files))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_model_that_cannot_be_had_says_why(world: World, name: str) -> None:
+    _, reason, named = BAD[name]
+    model = ModelAccess(world.cluster, name, world.namespace)
+    with contextlib.ExitStack() as stack:
+        stack.callback(world.cluster.delete, "GenAIModel", name, world.namespace)
+        condition = model.wait_condition("Ready", "False", reason, SECONDS)
+    assert named in condition["message"]
