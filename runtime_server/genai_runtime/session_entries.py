@@ -18,7 +18,7 @@ SETTABLE = {
     "session.dynamic_block_base": "[0-9]{1,3}",
     "session.force_spinning_stop": "[01]",
     "session.graph_optimizations_loop_level": "[012]",
-    "session.intra_op.spin_duration_us": "[0-9]{1,7}",
+    "session.intra_op.spin_duration_us": "[0-9]{1,5}",
     PREPACK_PARALLEL: "[01]",
     "session.set_denormal_as_zero": "[01]",
 }

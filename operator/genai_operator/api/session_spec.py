@@ -35,7 +35,7 @@ CONFIG_ENTRIES = {
     "session.dynamic_block_base": "[0-9]{1,3}",
     "session.force_spinning_stop": "[01]",
     "session.graph_optimizations_loop_level": "[012]",
-    "session.intra_op.spin_duration_us": "[0-9]{1,7}",
+    "session.intra_op.spin_duration_us": "[0-9]{1,5}",
     "session.prepack.enable_parallel": "[01]",
     "session.set_denormal_as_zero": "[01]",
 }
@@ -43,7 +43,7 @@ _KNOWN = ", ".join(CONFIG_ENTRIES)
 _KEY_EXPLANATION = f"session.configEntries takes these keys: {_KNOWN}"
 _VALUE_EXPLANATION = (
     "a value of session.configEntries must be 0 or 1; for graph_optimizations_loop_level also 2, for "
-    "dynamic_block_base a number up to 999, for spin_duration_us one up to 9999999"
+    "dynamic_block_base a number up to 999, for spin_duration_us one up to 99999"
 )
 _PATTERN_EXPLANATION = "session.memoryPattern needs executionMode sequential: ONNX Runtime plans no other"
 
