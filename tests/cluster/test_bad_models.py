@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from support.client_pod import RUNTIME_IMAGE
 from support.live_cluster import LiveCluster, wait_until
 from support.model_folder import ModelFolder
 from support.model_resource import ModelAccess, genai_model
@@ -20,7 +21,9 @@ CASES = {
     "no-folder": ({"model": {"uri": "pvc://models/none"}}, "ModelNotFound", "none"),
     "no-file": ({"model": {"uri": "pvc://models/hello"}}, "ModelInvalid", "genai_config.json"),
     "no-claim": ({"model": {"uri": "pvc://missing/hello"}}, "Unschedulable", "missing"),
-    "no-gpu": ({"provider": "cuda"}, "ExecutionProviderUnavailable", "cuda"),
+    "no-gpu": ({"provider": "cuda"}, "ExecutionProviderUnavailable", "runtimeImages.cuda"),
+    "no-device": ({"provider": "openvino", "image": RUNTIME_IMAGE}, "ExecutionProviderUnavailable", "OpenVINO"),
+    "no-fp16": ({"precision": "fp16"}, "InvalidSpec", "its weights are int4"),
     "no-room": (
         {"resources": {"requests": {"cpu": "900", "memory": "64Mi"}, "limits": {"cpu": "900", "memory": "1Gi"}}},
         "Unschedulable",

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import grpc
 import pytest
+
+from genai_protocol.v1 import inference_pb2, inference_pb2_grpc
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "examples" / "hello-model" / "model"
@@ -187,6 +190,19 @@ def test_a_window_is_started_and_stopped_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.model
+def test_the_cpu_serves_where_the_provider_is_missing_and_that_is_allowed(tmp_path: Path) -> None:
+    options = '{"cuda": {"gpu_mem_limit": 1048576}}'
+    changes = {"GENAI_PROVIDER_FALLBACK": "allow", "GENAI_PROVIDER_OPTIONS": options, "GENAI_PRECISION": "int4"}
+    with serving(tmp_path, GENAI_DEVICE="cuda", **changes) as served:
+        answer = served.command("chat", "--target", served.listening["grpc"], "What is the capital of France?")
+        assert answer.stdout == "The capital of France is Paris.\n"
+        with grpc.insecure_channel(served.listening["grpc"]) as channel:
+            model = inference_pb2_grpc.GenAIServiceStub(channel).GetModel(inference_pb2.GetModelRequest())
+    assert (model.provider, model.engine, model.precision) == ("cpu", "batch", "int4")
+    assert model.provider_reason.startswith("cuda was asked for")
+
+
+@pytest.mark.model
 def test_a_killed_engine_comes_back(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
@@ -216,6 +232,9 @@ def test_metrics_hold_no_text_of_users(tmp_path: Path) -> None:
         (["serve", "builtin://nothing"], {}, "no model 'nothing'", "ModelNotFound"),
         (["serve", "builtin://../x"], {}, "builtin://NAME", "InvalidSpec"),
         (["serve", str(MODEL)], {"GENAI_DEVICE": "tpu"}, "GENAI_DEVICE", "InvalidSpec"),
+        (["serve", str(MODEL)], {"GENAI_DEVICE": "directml"}, "dml was asked for", "ExecutionProviderUnavailable"),
+        (["serve", str(MODEL)], {"GENAI_DEVICE": "cuda"}, "cuda was asked for", "ExecutionProviderUnavailable"),
+        (["serve", str(MODEL)], {"GENAI_PRECISION": "fp16"}, "its weights are int4", "InvalidSpec"),
         (
             ["serve", str(MODEL)],
             {"GENAI_CONTROL_PORT": "19472", "GENAI_CONTROL_TLS_DIR": "/x"},
