@@ -73,6 +73,7 @@ MODEL = Definition(
         _column("Model", ".status.model.state", wide=True),
         _column("Fetched%", ".status.model.progress.percent", "integer", wide=True),
         _column("Engine", ".status.effective.engine", wide=True),
+        _column("Precision", ".status.effective.precision", wide=True),
         _column("Endpoint", ".status.endpoints.grpc", wide=True),
     ),
     page="genaimodel.md",

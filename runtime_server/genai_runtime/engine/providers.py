@@ -93,7 +93,8 @@ def prepare(provider: str, options: Options) -> None:
     if provider == "cuda" and not (genai_capi.genai_folder() / CUDA_LIBRARY).is_file():
         raise unavailable("cuda was asked for, but this image holds the CPU build of ONNX Runtime GenAI")
     if provider in ("cuda", "trt-rtx"):
-        _choose_device(int(options.get(_DEVICE, 0)))
+        if _DEVICE in options:
+            _choose_device(int(options[_DEVICE]))
         load_cuda_libraries()
     if options.get("dump_subgraphs"):
         os.chdir(_scratch(provider))  # they are written into the working directory, and a pod's is read-only

@@ -186,6 +186,13 @@ def test_cuda_sees_the_chosen_device_alone(
     assert _environment("CUDA_VISIBLE_DEVICES") == after
 
 
+def test_nothing_is_chosen_where_no_device_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-2b,5")
+    with pytest.raises(ModelUnusable):
+        loaded(tmp_path, provider="trt-rtx")
+    assert _environment("CUDA_VISIBLE_DEVICES") == "MIG-2b,5"
+
+
 def test_a_device_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     with pytest.raises(ModelUnusable, match="device 2 was asked for, and CUDA_VISIBLE_DEVICES shows 2"):
