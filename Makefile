@@ -77,13 +77,14 @@ kubectl-genai-lock: $(SYNCED) ## the versions that the one file carries, anew fr
 generate: $(SYNCED) ## stubs from the .proto files, CRDs from the pydantic models
 	@$(RUN) -m genai_protocol.generate
 	$(RUN) -m genai_operator.api.crd
+	$(RUN) -m genai_operator.parameters.page
 
 hello-model: $(SYNCED) ## train and export the example model again (minutes)
 	@$(PYTHON) examples/hello-model/build.py
 
 # --- checks and tests -------------------------------------------------------------------------------------------------
 
-.PHONY: check unit test test-gpu demo bench-control bench-runtime-options bench-serving
+.PHONY: check unit test test-gpu demo bench-control bench-runtime-options bench-serving bench-latency
 check: $(SYNCED) ## formatting, types, import rules, generated files: no cluster
 	@ruff check .
 	ruff format --check .
@@ -92,6 +93,7 @@ check: $(SYNCED) ## formatting, types, import rules, generated files: no cluster
 	lint-imports
 	$(RUN) -m genai_protocol.generate --check
 	$(RUN) -m genai_operator.api.crd --check
+	$(RUN) -m genai_operator.parameters.page --check
 
 unit: $(SYNCED) ## unit and contract tests: no cluster
 	@pytest tests/unit tests/contract
@@ -128,3 +130,6 @@ bench-runtime-options: up ## live options on three pods under load; writes build
 
 bench-serving: $(SYNCED) ## the server against llama.cpp and raw GenAI; writes build/bench/serving.json (ARGS="--quick")
 	@$(RUN) -m bench.serving $(ARGS)
+
+bench-latency: $(SYNCED) ## each latency practice on against off, defaults against tune; writes build/bench/latency.json (ARGS="--quick")
+	@$(RUN) -m bench.latency $(ARGS)

@@ -1,10 +1,12 @@
-"""`genai-operator`: reads the settings and runs until SIGTERM. Exit status 1 when it could not start or go on."""
+"""`genai-operator`: reads the settings and runs until SIGTERM. Exit status 1 when it could not start or go on.
+
+`genai-operator convert …` is a command of its own (docs/convert.md), of which the operator imports nothing.
+"""
 
 import asyncio
 import sys
 
 import structlog
-import uvloop
 from pydantic import ValidationError
 
 from genai_operator.errors import OperatorError
@@ -12,10 +14,30 @@ from genai_operator.lean import keep_lean, spare_collector
 from genai_operator.logs import configure_logging
 from genai_operator.settings import OperatorSettings
 
+_USAGE = """\
+usage: genai-operator              run the operator
+       genai-operator convert -h   GenAIModels from Triton's model configurations
+"""
+
 
 def main() -> None:
     """The console script."""
+    match sys.argv[1:]:
+        case []:
+            _operate()
+        case ["convert", *arguments]:
+            from genai_operator.convert.command import main as convert
+
+            sys.exit(convert(arguments))
+        case _:
+            sys.stderr.write(_USAGE)
+            sys.exit(2)
+
+
+def _operate() -> None:
     keep_lean()
+    import uvloop
+
     from genai_operator.handlers.serve import serve  # only now: it imports kopf and the Kubernetes client
 
     try:

@@ -1,0 +1,1 @@
+"""What users of other servers know by other names: each parameter's home in a GenAIModel, or why it has none. Data."""

@@ -1,0 +1,96 @@
+"""The practices for low latency that guides to ONNX Runtime name. What each gained here is in docs/latency.md."""
+
+from genai_operator.parameters.row import Row, Section, State, unsupported
+
+_ORT = "unit/runtime/test_ort.py::"
+
+PRACTICES = Section(
+    "practices",
+    "Practices for low latency",
+    "What guides to ONNX Runtime advise, under the names of its API. Most of it is so without being asked for.",
+    (
+        Row(
+            key="SetGraphOptimizationLevel",
+            test=f"{_ORT}test_optimises_as_far_as_told_and_writes_the_result",
+            field="session.graphOptimizationLevel",
+            words="Absent: all optimizations.",
+        ),
+        Row(
+            key="SetIntraOpNumThreads",
+            test="cluster/test_serving.py::test_threads_follow_the_cpu_limit",
+            field="threads.intraOp",
+            words="`auto` is the pod's CPU limit, not the machine's cores.",
+        ),
+        Row(
+            key="SetInterOpNumThreads",
+            test="unit/controller/test_convert.py::test_a_parameter_becomes_its_field",
+            field="threads.interOp",
+            words="Only with session.executionMode parallel.",
+        ),
+        Row(
+            key="enable_cuda_graph",
+            test="unit/runtime/test_providers.py::test_cudas_options_are_strings_as_genai_takes_them",
+            field="providerOptions.cuda.enableCudaGraph",
+            state=State.NVIDIA_GPU,
+        ),
+        unsupported(
+            "min_num_runs_before_cuda_graph_capture",
+            "an option of CUDA as a plug-in; ONNX Runtime GenAI records the graph itself, and a pod warms up first",
+            "unit/controller/test_convert.py::test_what_has_no_home_is_named_with_its_reason",
+        ),
+        Row(
+            key="trt_fp16_enable",
+            test="unit/runtime/test_precision.py::test_a_model_that_is_not_what_was_said_is_refused_with_both_named",
+            field="precision",
+            words="The precision is the model's own, and is checked.",
+        ),
+        Row(
+            key="trt_engine_cache_enable",
+            test="unit/runtime/test_providers.py::test_the_other_providers_options_are_strings_as_genai_takes_them",
+            field="providerOptions.trtRtx.runtimeCache",
+            words="Of TensorRT-RTX.",
+            state=State.RENDERED,
+        ),
+        Row(
+            key="trt_max_workspace_size",
+            test="unit/runtime/test_providers.py::test_the_other_providers_options_are_strings_as_genai_takes_them",
+            field="providerOptions.trtRtx.maxWorkspaceSize",
+            words="Of TensorRT-RTX.",
+            state=State.RENDERED,
+        ),
+        Row(
+            key="IoBinding",
+            test=f"{_ORT}test_runs_over_given_memory",
+            home="always so",
+            words="Inputs, outputs and the KV cache are bound once; nothing is copied between runs.",
+        ),
+        Row(
+            key="EnableCpuMemArena",
+            test=f"{_ORT}test_shrinks_the_arena_after_a_run_if_there_is_one",
+            field="session.memoryArena",
+        ),
+        Row(
+            key="EnableMemPattern",
+            test=f"{_ORT}test_sets_the_memory_pattern",
+            field="session.memoryPattern",
+        ),
+        Row(
+            key="reduced precision",
+            test="unit/runtime/test_precision.py::test_a_model_that_is_what_was_said_is_loaded_and_says_so",
+            field="precision",
+            words="Checked when the model is loaded.",
+        ),
+        Row(
+            key="warm-up runs",
+            test="contract/test_front_placement.py::test_without_a_warm_up_nothing_is_timed",
+            field="warmup.prompts",
+            words="Absent: one short prompt. A pod is Ready only afterwards.",
+        ),
+        Row(
+            key="EnableProfiling",
+            test="cluster/test_live_options.py::test_a_window_becomes_one_trace",
+            home="[GenAIProfile](genaiprofile.md), `enable-profiling`",
+            words="On pods that serve; the trace names where the time went, and what fell back to the CPU.",
+        ),
+    ),
+)
