@@ -91,7 +91,7 @@ def checked(strace: str, folders: dict[str, Path], tmp_path_factory: pytest.Temp
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_ends_in_its_own_code(checked: tuple[str, list[str]], folders: dict[str, Path], kind: str) -> None:
     text, _ = checked
-    found = re.findall(rf"^{re.escape(str(folders[kind]))}: (\w+): .+\n    remedy: \w.*$", text, re.MULTILINE)
+    found = re.findall(rf"^{re.escape(str(folders[kind]))}: (\w+): .+; .+$", text, re.MULTILINE)
     assert set(found) == {KINDS[kind][0]}
 
 

@@ -9,6 +9,8 @@ import typer
 
 from genai_runtime.errors import InvalidSettings, ModelUnusable, RuntimeServerError
 from genai_runtime.front import logs
+from genai_runtime.front.chat import ChatTemplate
+from genai_runtime.front.tokenizer import TextTokenizer
 from genai_runtime.models.inspect import find_defects, inspect_model
 from genai_runtime.models.limits import Rules
 from genai_runtime.settings import Settings, load_settings, unknown_variables
@@ -50,7 +52,7 @@ def check(
     models: Annotated[list[str], typer.Argument(metavar="DIR...", help="Model folders.")],
     provider: Annotated[str | None, typer.Option(help="What they would run on (GENAI_DEVICE).")] = None,
 ) -> None:
-    """Say what is wrong with model folders, each defect with its remedy; nothing is loaded. Fails if anything is."""
+    """Say what is wrong with model folders, each defect with its remedy; no engine is started. Fails if anything is."""
     rules = inspection_rules(load_settings(device=provider))
     if [model for model in models if not _usable(model, rules)]:
         raise typer.Exit(1)
@@ -60,16 +62,20 @@ def _usable(model: str, rules: Rules) -> bool:
     """Prints what was found."""
     try:
         folder, _ = locate(model)
+        found, defects = find_defects(folder, rules)
+        if found is not None and not defects:
+            TextTokenizer.from_folder(folder)
+            ChatTemplate.from_folder(folder)
     except ModelUnusable as error:
         print(f"{model}: {error.message}")
         return False
-    found, defects = find_defects(folder, rules)
     for defect in defects:
-        print(f"{folder}: {defect.code}: {defect.what}\n    remedy: {defect.remedy}")
-    if found is not None and not defects:
-        size = f"{found.size_bytes >> 20} MiB"
-        print(f"{folder}: {found.architecture}, context {found.context_length} tokens, {size}: usable")
-    return not defects
+        print(f"{folder}: {defect.message}")
+    if found is None or defects:
+        return False
+    size = f"{found.size_bytes >> 20} MiB"
+    print(f"{folder}: {found.architecture}, context {found.context_length} tokens, {size}: usable")
+    return True
 
 
 def inspection_rules(settings: Settings) -> Rules:

@@ -5,6 +5,7 @@ A template comes with the model and is code. What is rendered, and who wrote whi
 
 import functools
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import Template, TemplateError, meta, nodes
+from jinja2 import Template, meta, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.runtime import Context
@@ -20,10 +21,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from genai_runtime.errors import ModelUnusable
+from genai_runtime.models.defects import Code, Defect
 
 # Characters of a text, items of a list, and the largest whole number that a template may hand to a function.
 _LARGEST = 2**24
 _LONGEST_POWER = 4096  # bits
+# In a format: numbers, and places whose width is an argument.
+_DIGITS = re.compile(r"[0-9]+")
+_GIVEN_WIDTH = re.compile(r"\*|\{[^{}]*\{")
 
 
 class TemplateRefusal(Exception):
@@ -70,8 +75,9 @@ class SandboxedTemplate:
             asked = meta.find_undeclared_variables(self._environment.parse(source))
             self.variables = frozenset(asked - self._environment.globals.keys())
             self._template: Template = self._environment.from_string(source)
-        except (TemplateError, RecursionError) as error:
-            raise ModelUnusable("ModelInvalid", f"the model's chat template does not compile: {error}") from error
+        except Exception as error:  # of jinja2, and of Python's compiler, which has limits of its own
+            defect = Defect(Code.TEMPLATE_INVALID, f"the model's chat template does not compile: {error}")
+            raise ModelUnusable("ModelInvalid", defect.message) from error
 
     def render(self, variables: Mapping[str, Any], budget: Budget) -> str:
         """Raises `TemplateRefusal`, `TemplateLimit`, or whatever the template's own mistakes raise."""
@@ -90,7 +96,7 @@ class SandboxedTemplate:
 class _BoundedEnvironment(ImmutableSandboxedEnvironment):
     """Counts every turn of a loop and every call of a macro, and measures what is made in one go."""
 
-    intercepted_binops = frozenset({"+", "*", "**"})
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self) -> None:
         extensions: list[str | type[Extension]] = [loopcontrols, _GenerationBlock]
@@ -98,6 +104,7 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
         self._running = threading.local()
         self.filters = {name: _measured(function) for name, function in self.filters.items()}
         self.filters["tojson"] = _to_json
+        self.filters["format"] = _format_filter(self.filters["format"])
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime_now
 
@@ -121,6 +128,8 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
         if operator == "*":
             _check_repetition(left, right)
             _check_repetition(right, left)
+        if operator == "%" and isinstance(left, str):
+            _check_format(left, right if isinstance(right, tuple) else (right,), {})
         numbers = isinstance(left, int) and isinstance(right, int)
         if operator == "**" and numbers and left.bit_length() * right > _LONGEST_POWER:
             raise TemplateLimit("it computes too large a number")
@@ -130,6 +139,11 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
         """Every call that a template makes."""
         _check_numbers(args, kwargs)
         return _measure(super().call(__context, __obj, *args, **kwargs))
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """The methods `format` and `format_map` of a text."""
+        wrapped: Callable[..., str] | None = super().wrap_str_format(value)
+        return None if wrapped is None else functools.partial(_formatted, wrapped, value.__self__)
 
     def _generate(
         self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
@@ -193,6 +207,29 @@ def _check_numbers(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 def _check_repetition(value: Any, times: Any) -> None:
     if isinstance(value, (str, list, tuple)) and isinstance(times, int) and len(value) * times > _LARGEST:
+        raise TemplateLimit(f"it makes a value of more than {_LARGEST} characters or items")
+
+
+def _format_filter(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def bounded(text: str, *args: Any, **kwargs: Any) -> Any:
+        _check_format(str(text), args, kwargs)
+        return function(text, *args, **kwargs)
+
+    return bounded
+
+
+def _formatted(function: Callable[..., str], text: str, *args: Any, **kwargs: Any) -> str:
+    _check_format(text, args, kwargs)
+    return function(*args, **kwargs)
+
+
+def _check_format(text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Widths are made at once, however large: those in the text, and those that an argument gives."""
+    given = [abs(value) for value in (*args, *kwargs.values()) if isinstance(value, int)]
+    widths = sum(int(digits[:10]) for digits in _DIGITS.findall(text))
+    widths += len(_GIVEN_WIDTH.findall(text)) * max(given, default=0)
+    if widths > _LARGEST:
         raise TemplateLimit(f"it makes a value of more than {_LARGEST} characters or items")
 
 

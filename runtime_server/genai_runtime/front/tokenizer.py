@@ -13,6 +13,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders
 
 from genai_runtime.errors import InvalidRequest, ModelUnusable
+from genai_runtime.models.defects import Code, Defect
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
@@ -54,11 +55,13 @@ class TextTokenizer:
         """Raises `ModelUnusable` when the folder's tokenizer.json is missing or damaged."""
         path = folder / "tokenizer.json"
         if not path.is_file():
-            raise ModelUnusable("ModelInvalid", f"{path} is missing: the model folder needs the tokenizer of its model")
+            raise _unusable(Code.FILE_MISSING, f"{path} is missing: the model folder needs the tokenizer of its model")
         try:
             return cls(Tokenizer.from_file(str(path)))
-        except Exception as error:  # tokenizers raises bare Exception
-            raise ModelUnusable("ModelInvalid", f"{path} cannot be read: {error}") from error
+        except BaseException as error:  # tokenizers raises bare Exception, and a panic of its is not even that
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            raise _unusable(Code.TOKENIZER_INVALID, f"{path} cannot be read: {error}") from error
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Ids of `text`, special tokens in it honoured; `add_special_tokens` adds what the model starts texts with.
@@ -136,6 +139,10 @@ class TextTokenizer:
         plain = Tokenizer.from_str(self._tokenizer.to_str())
         plain.encode_special_tokens = True
         return plain
+
+
+def _unusable(code: Code, what: str) -> ModelUnusable:
+    return ModelUnusable("ModelInvalid", Defect(code, what).message)
 
 
 class TokenBytes(dict[int, bytes]):

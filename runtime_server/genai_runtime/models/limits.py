@@ -24,7 +24,7 @@ class Limits:
     json_values: int = 8_000_000  # in one file: each takes memory, however short it is written
     json_depth: int = 64
 
-    template_bytes: int = 512 * _KIB  # of a chat template
+    template_bytes: int = 64 * _KIB  # of a chat template, which takes seconds to compile at that size
     vocabulary: int = 4_000_000
     context_length: int = 1 << 24
     token_bytes: int = 1000  # of one token: with longer ones the engine of grammars panics

@@ -87,6 +87,13 @@ def test_a_template_cannot_leave_its_sandbox_or_end_the_process(source: str) -> 
         rendered(template, Message("user", "x"))
 
 
+def test_texts_are_formatted_in_every_way() -> None:
+    source = (
+        "{{ '%05.1f' % 1.5 }} {{ '%s-%s' | format(1, 'b') }} {{ '{:>3}'.format(7) }}{{ '{a}'.format_map({'a': 1}) }}"
+    )
+    assert rendered(ChatTemplate(source, {}), Message("user", "x")) == "001.5 1-b   71"
+
+
 def test_a_template_that_does_not_compile_makes_the_model_unusable() -> None:
     with pytest.raises(ModelUnusable, match="does not compile"):
         ChatTemplate("{% for %}", {})
@@ -196,6 +203,12 @@ def test_deep_json_is_refused(tokenizer: TextTokenizer, depth: int) -> None:
         ("{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}", "more than"),
         ("{% for i in range(99999) %}{{ messages[0].content }}{% endfor %}", "writes more than"),
         ("{{ 9 ** 9999 ** 2 }}", "too large a number"),
+        ("{{ '%999999999d' % 1 }}", "more than"),
+        ("{{ '%*d' % (99999999, 1) }}", "more than"),
+        ("{{ '%999999999d' | format(1) }}", "more than"),
+        ("{{ '{:>999999999}'.format(1) }}", "more than"),
+        ("{{ '{0:{1}}{0:{1}}'.format(1, 16000000) }}", "more than"),
+        ("{{ '{x:>999999999}'.format_map({'x': 1}) }}", "more than"),
     ],
 )
 def test_a_template_has_bounds(tokenizer: TextTokenizer, source: str, why: str) -> None:
