@@ -128,12 +128,12 @@ RULES: dict[str, Rule] = {
         "enlarge the claim of spec.model.cache, or remove models from it",
     ),
     "ExecutionProviderUnavailable": Rule(
-        "{name} does not start because its spec.provider cannot run there: {message}",
-        "use a node and an image that have it, or provider: cpu",
+        "{name} cannot have the provider that it asks for: {message}",
+        "use a node and an image that have it (docs/providers.md), or provider: cpu",
     ),
     "ProviderDegraded": Rule(
-        "{name} runs too much outside the GPU that was asked for: {message}",
-        "use a model that was built for the GPU, or lower spec.providerLimits.minSharePercent",
+        "{name} runs too much outside the device that was asked for: {message}",
+        "use a model that was built for it, or lower spec.providerLimits.minSharePercent",
     ),
     "RolloutBlocked": Rule(
         "{name} keeps its old pods because the new ones are slower: {message}",
