@@ -19,10 +19,20 @@ Labels = dict[LabelName, Annotated[str, Field(max_length=63, pattern=LABEL_VALUE
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=f"^{_DNS_NAME}$")]
 NamespaceName = Annotated[str, Field(min_length=1, max_length=63, pattern=f"^{_DNS_LABEL}$")]
 
-ResourceName = Annotated[str, Field(max_length=128, pattern=QUALIFIED_NAME)]
+# Those of every node, or a device plugin's; a cluster gives no others to a container.
+ResourceName = Annotated[
+    str,
+    Field(
+        max_length=128, pattern=f"^(cpu|memory|ephemeral-storage|{_DNS_NAME}/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)$"
+    ),
+]
 ResourceList = Annotated[dict[ResourceName, Quantity], Field(max_length=16)]
 
 _REQUESTS_RULE = "resources.requests must not exceed resources.limits"
+_DEVICES_RULE = (
+    "resources of a device plugin, such as nvidia.com/gpu, are whole numbers in resources.limits; requests, if any, "
+    "are equal, and none is called kubernetes.io/…"
+)
 
 
 class Resources(ApiModel):
@@ -33,6 +43,13 @@ class Resources(ApiModel):
             "self.requests.all(name, !(name in self.limits) || "
             "quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
             _REQUESTS_RULE,
+            (
+                "self.limits.all(name, !name.contains('/') || "
+                "(!name.contains('kubernetes.io/') && quantity(string(self.limits[name])).isInteger())) && "
+                "self.requests.all(name, !name.contains('/') || (name in self.limits && "
+                "quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) == 0))",
+                _DEVICES_RULE,
+            ),
         )
     )
 
@@ -49,6 +66,16 @@ class Resources(ApiModel):
         for name, requested in self.requests.items():
             if name in self.limits and parse_quantity(requested) > parse_quantity(self.limits[name]):
                 raise ValueError(f"{_REQUESTS_RULE}: {name} {requested} > {self.limits[name]}")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_devices(self) -> Self:
+        limits = {name: parse_quantity(limit) for name, limit in self.limits.items() if "/" in name}
+        whole = all(limit == limit.to_integral_value() for limit in limits.values())
+        ours = any("kubernetes.io/" in name for name in limits)
+        equal = all(limits.get(name) == parse_quantity(each) for name, each in self.requests.items() if "/" in name)
+        if ours or not whole or not equal:
+            raise ValueError(_DEVICES_RULE)
         return self
 
 

@@ -9,6 +9,7 @@ from genai_operator.builders.pod import pod_template
 from genai_operator.builders.settings import BuilderSettings
 
 REVISION_HISTORY = 2
+PROGRESS_SECONDS = 600
 
 
 def deployment(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
@@ -23,6 +24,8 @@ def deployment(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
     }
     if model.spec.min_ready_seconds is not None:
         spec["minReadySeconds"] = model.spec.min_ready_seconds
+        # It must be more than that; the part for starting stays what Kubernetes takes where nobody says.
+        spec["progressDeadlineSeconds"] = model.spec.min_ready_seconds + PROGRESS_SECONDS
     made = child(model, "apps/v1", "Deployment", deployment_name(name), spec=spec)
     # Kueue and the like look for their labels on the Deployment, and on its pods.
     made["metadata"]["labels"] = {**model.spec.pod_labels, **made["metadata"]["labels"]}

@@ -5,6 +5,7 @@ because both cost memory and a thousand models have to fit a small pod. What obj
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -35,6 +36,11 @@ USER_AGENT = "genai-operator"
 _CONNECTIONS = 24
 _MESSAGE_LIMIT = 1000
 _LONGEST_PAUSE = 60.0
+
+# With a parameter, or the library would write the body itself, and as JSON that is no YAML.
+_APPLY = "application/apply-patch+yaml; charset=utf-8"
+# What YAML does not take as it is, or takes for the end of a line, but takes escaped.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,7 @@ class KubeClient:
         metadata = manifest["metadata"]
         path = resource_of(manifest).path(metadata["namespace"], metadata["name"], subresource)
         query = {"fieldManager": manager, "force": "true" if force else "false"}
-        return await self._json("PATCH", path, query, manifest, "application/apply-patch+yaml")
+        return await self._json("PATCH", path, query, as_yaml(manifest), _APPLY)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """The object, or None when there is none."""
@@ -241,7 +247,7 @@ class KubeClient:
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | str | None = None,
         content_type: str = "application/json",
     ) -> Object:
         response = await self._send(method, path, query, body, content_type, self._timeout)
@@ -256,7 +262,7 @@ class KubeClient:
         method: str,
         path: str,
         query: Mapping[str, str] | None,
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | str | None,
         content_type: str,
         limits: aiohttp.ClientTimeout,
     ) -> Any:
@@ -274,6 +280,12 @@ class KubeClient:
             raise ClusterUnavailable(f"{method} {path}: no answer from the API server: {error!r}") from error
         pause = retry_after(response.headers.get("Retry-After", ""))
         raise _error(response.status, f"{method} {path}", text, pause)
+
+
+def as_yaml(manifest: Mapping[str, Any]) -> str:
+    """JSON that is YAML as well: JSON writes what lies beyond U+FFFF as two escapes, which YAML does not know."""
+    text = json.dumps(manifest, ensure_ascii=False)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def retry_after(header: str) -> float:
