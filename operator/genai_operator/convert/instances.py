@@ -4,6 +4,8 @@ An instance of Triton's is a session of its own in the server's process; here it
 many requests at once.
 """
 
+from genai_operator.api.pod_fields import Resources
+from genai_operator.api.provider_spec import NVIDIA
 from genai_operator.convert.draft import Draft, shown
 from genai_operator.parameters.triton_config import WORDS
 from genai_protocol.triton.model_config_pb2 import ModelConfig, ModelInstanceGroup
@@ -14,11 +16,15 @@ _GPU_COUNT = (
 )
 _GPU_CHOICE = "Kubernetes chooses the GPU; nodeSelector and resources say of which kind"
 _ALL_GPUS = "Triton runs instances on every GPU of its machine where none is listed; here each GPU is a pod of its own"
+_LIMITS = (
+    "cpu and memory are the defaults, for a small model; a GPU may be a slice of one, such as nvidia.com/mig-1g.10gb"
+)
+_GPU = "nvidia.com/gpu"
 _WORDS = {key.removeprefix("instance_group."): words for key, words in WORDS.items()}
 
 
 def carry_instances(draft: Draft, config: ModelConfig) -> None:
-    """`replicas`."""
+    """`replicas`, and the GPU that each of them asks for."""
     total = 0
     origins: list[str] = []
     on_gpu = draft.spec.get("provider", "cpu") not in ("cpu", "openvino")
@@ -32,6 +38,9 @@ def carry_instances(draft: Draft, config: ModelConfig) -> None:
             total += pods
             origins.append(place)
         _rest(draft, group, place)
+    if on_gpu and draft.spec["provider"] in NVIDIA:
+        draft.carry("resources.limits", {**Resources().limits, _GPU: 1}, "one GPU a pod")
+        draft.check("spec.resources.limits", _LIMITS)
     if origins:
         # The bound is the spec's; a sum of int32 may exceed what any field takes.
         draft.carry("replicas", total, ", ".join(origins[:4]) + (" and more" if len(origins) > 4 else ""))

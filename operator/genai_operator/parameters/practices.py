@@ -2,7 +2,7 @@
 
 from genai_operator.parameters.row import Row, Section, State, unsupported
 
-_ORT = "unit/runtime/test_ort.py::"
+_EFFECTS = "unit/runtime/test_session_options.py::"
 
 PRACTICES = Section(
     "practices",
@@ -11,7 +11,7 @@ PRACTICES = Section(
     (
         Row(
             key="SetGraphOptimizationLevel",
-            test=f"{_ORT}test_optimises_as_far_as_told_and_writes_the_result",
+            test=f"{_EFFECTS}test_an_optimised_graph_runs_fewer_operators",
             field="session.graphOptimizationLevel",
             words="Absent: all optimizations.",
         ),
@@ -23,7 +23,7 @@ PRACTICES = Section(
         ),
         Row(
             key="SetInterOpNumThreads",
-            test="unit/controller/test_convert.py::test_a_parameter_becomes_its_field",
+            test=f"{_EFFECTS}test_operators_run_at_the_same_time_on_threads_of_their_own",
             field="threads.interOp",
             words="Only with session.executionMode parallel.",
         ),
@@ -31,7 +31,8 @@ PRACTICES = Section(
             key="enable_cuda_graph",
             test="unit/runtime/test_providers.py::test_cudas_options_are_strings_as_genai_takes_them",
             field="providerOptions.cuda.enableCudaGraph",
-            state=State.NVIDIA_GPU,
+            words="For folders that were built for it.",
+            state=State.RENDERED,
         ),
         unsupported(
             "min_num_runs_before_cuda_graph_capture",
@@ -60,18 +61,18 @@ PRACTICES = Section(
         ),
         Row(
             key="IoBinding",
-            test=f"{_ORT}test_runs_over_given_memory",
+            test="unit/runtime/test_ort.py::test_runs_over_given_memory",
             home="always so",
             words="Inputs, outputs and the KV cache are bound once; nothing is copied between runs.",
         ),
         Row(
             key="EnableCpuMemArena",
-            test=f"{_ORT}test_shrinks_the_arena_after_a_run_if_there_is_one",
+            test=f"{_EFFECTS}test_memory_is_planned_and_kept_as_told",
             field="session.memoryArena",
         ),
         Row(
             key="EnableMemPattern",
-            test=f"{_ORT}test_sets_the_memory_pattern",
+            test=f"{_EFFECTS}test_memory_is_planned_and_kept_as_told",
             field="session.memoryPattern",
         ),
         Row(

@@ -11,10 +11,16 @@ from genai_operator.parameters.values import (
     whole,
 )
 
+_EFFECTS = "unit/runtime/test_session_options.py::"
+_GPU = "gpu/test_cuda.py::"
+_STRINGS = "unit/runtime/test_providers.py::"
 _CONVERT = "unit/controller/test_convert.py::"
 _REASON = f"{_CONVERT}test_what_has_no_home_is_named_with_its_reason"
-_CARRIED = f"{_CONVERT}test_a_parameter_becomes_its_field"
 _SEARCHES = {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"}
+_GPU_TESTS = {
+    "gpu_mem_limit": "test_a_limit_on_memory_holds",
+    "device_id": "test_a_device_that_is_not_there_is_unavailable",
+}
 _STRATEGIES = {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"}
 
 
@@ -26,7 +32,7 @@ def _named(numbers: dict[str, str]) -> Reader:
 def _cuda(key: str, option: str, read: Reader, words: str = "") -> Row:
     return Row(
         key=key,
-        test=_CARRIED,
+        test=f"{_GPU}{_GPU_TESTS.get(key, 'test_onnxruntime_takes_every_option')}",
         field=f"providerOptions.cuda.{option}",
         words=words,
         state=State.NVIDIA_GPU,
@@ -34,8 +40,24 @@ def _cuda(key: str, option: str, read: Reader, words: str = "") -> Row:
     )
 
 
+def _given_to_cuda(key: str, option: str, read: Reader) -> Row:
+    return Row(
+        key=key,
+        test=f"{_STRINGS}test_cudas_options_are_strings_as_genai_takes_them",
+        field=f"providerOptions.cuda.{option}",
+        state=State.RENDERED,
+        read=read,
+    )
+
+
 def _openvino(key: str, option: str, read: Reader) -> Row:
-    return Row(key=key, test=_CARRIED, field=f"providerOptions.openvino.{option}", state=State.RENDERED, read=read)
+    return Row(
+        key=key,
+        test=f"{_STRINGS}test_the_other_providers_options_are_strings_as_genai_takes_them",
+        field=f"providerOptions.openvino.{option}",
+        state=State.RENDERED,
+        read=read,
+    )
 
 
 _OLDER = (
@@ -54,11 +76,11 @@ CUDA = Section(
         _cuda("use_ep_level_unified_stream", "useEpLevelUnifiedStream", flag),
         *_OLDER,
         _cuda("use_tf32", "useTf32", flag),
-        _cuda("enable_cuda_graph", "enableCudaGraph", flag),
+        _given_to_cuda("enable_cuda_graph", "enableCudaGraph", flag),
         _cuda("device_id", "deviceId", whole, "Of the GPUs that the pod has."),
         _cuda("initial_chunk_size_bytes", "initialChunkSizeBytes", memory),
-        _cuda("initial_growth_chunk_size_bytes", "initialGrowthChunkSizeBytes", memory),
-        _cuda("max_dead_bytes_per_chunk", "maxDeadBytesPerChunk", memory),
+        _given_to_cuda("initial_growth_chunk_size_bytes", "initialGrowthChunkSizeBytes", memory),
+        _given_to_cuda("max_dead_bytes_per_chunk", "maxDeadBytesPerChunk", memory),
     ),
 )
 
@@ -88,34 +110,34 @@ OPTIONS = Section(
     (
         Row(
             key="execution_mode",
-            test=_CARRIED,
+            test=f"{_EFFECTS}test_operators_run_at_the_same_time_on_threads_of_their_own",
             field="session.executionMode",
             words="0 is `sequential`, 1 `parallel`.",
             read=one_of({"0": "sequential", "1": "parallel"}),
         ),
         Row(
             key="intra_op_thread_count",
-            test="cluster/test_serving.py::test_threads_follow_the_cpu_limit",
+            test=f"{_EFFECTS}test_intra_op_threads_are_made",
             field="threads.intraOp",
             words="0 is `auto`: the pod's CPU limit instead of the machine's cores.",
             read=threads,
         ),
         Row(
             key="inter_op_thread_count",
-            test=_CARRIED,
+            test=f"{_EFFECTS}test_operators_run_at_the_same_time_on_threads_of_their_own",
             field="threads.interOp",
             words="Only with execution_mode 1, as in Triton; 0 is an absent field.",
             read=threads_or_own_choice,
         ),
         Row(
             key="enable_mem_arena",
-            test="unit/runtime/test_ort.py::test_shrinks_the_arena_after_a_run_if_there_is_one",
+            test=f"{_EFFECTS}test_memory_is_planned_and_kept_as_told",
             field="session.memoryArena",
             read=flag,
         ),
         Row(
             key="enable_mem_pattern",
-            test="unit/runtime/test_ort.py::test_sets_the_memory_pattern",
+            test=f"{_EFFECTS}test_memory_is_planned_and_kept_as_told",
             field="session.memoryPattern",
             read=flag,
         ),

@@ -7,6 +7,7 @@ _CONVERT = "unit/controller/test_convert.py::"
 _CARRIED = f"{_CONVERT}test_a_field_of_the_configuration_becomes_its_field"
 _SAID = f"{_CONVERT}test_a_field_without_a_home_is_named_with_its_reason"
 _PROVIDER = "optimization.execution_accelerators"
+_MISSING = "unit/runtime/test_providers.py::test_a_provider_that_the_wheel_lacks_is_unavailable"
 _PLANS = "Triton reads it for TensorRT plans only, not for ONNX models"
 _FILES = "genai_config.json names the model's files"
 _GRAPH = "the graph and genai_config.json say it"
@@ -15,7 +16,7 @@ _PRIORITIES = "the queue is one: higher priorities first, and within a priority 
 
 LEVEL = Row(
     key="optimization.graph.level",
-    test="unit/runtime/test_ort.py::test_optimises_as_far_as_told_and_writes_the_result",
+    test="unit/runtime/test_session_options.py::test_the_graph_is_optimised_as_far_as_told",
     field="session.graphOptimizationLevel",
     words="-1 is `basic`, 1 `extended`, 2 `disabled`, 0 `all`.",
     read=one_of({"-1": "basic", "0": "all", "1": "extended", "2": "disabled"}),
@@ -39,7 +40,7 @@ CONFIG = Section(
         ),
         Row(
             key="instance_group.kind",
-            test=_CARRIED,
+            test=_MISSING,
             field="provider",
             words="KIND_CPU is `cpu` or `openvino`, KIND_GPU `cuda` or `trt-rtx`, by the accelerators.",
         ),
@@ -65,13 +66,25 @@ CONFIG = Section(
         LEVEL,
         Row(
             key=f"{_PROVIDER}: tensorrt",
-            test=_CARRIED,
+            test=_MISSING,
             field="provider",
             words="`trt-rtx`: ONNX Runtime GenAI cannot load classic TensorRT.",
             state=State.RENDERED,
         ),
-        Row(key=f"{_PROVIDER}: cuda", test=_CARRIED, field="provider", words="`cuda`", state=State.NVIDIA_GPU),
-        Row(key=f"{_PROVIDER}: openvino", test=_CARRIED, field="provider", words="`openvino`", state=State.RENDERED),
+        Row(
+            key=f"{_PROVIDER}: cuda",
+            test="gpu/test_cuda.py::test_tokens_are_the_cpus",
+            field="provider",
+            words="`cuda`",
+            state=State.NVIDIA_GPU,
+        ),
+        Row(
+            key=f"{_PROVIDER}: openvino",
+            test=_MISSING,
+            field="provider",
+            words="`openvino`",
+            state=State.RENDERED,
+        ),
         _no("optimization.priority", _PLANS),
         _no("optimization.cuda", f"{_PLANS}; CUDA graphs are providerOptions.cuda.enableCudaGraph"),
         _no("optimization.gather_kernel_buffer_threshold", _PLANS),
@@ -82,7 +95,7 @@ CONFIG = Section(
             key="dynamic_batching",
             test="unit/runtime/test_batch_engine.py::test_one_step_serves_all_rows",
             home="always so",
-            words="Pods always batch, and a request joins at the next token.",
+            words="A request joins at the next token: on the CPU all advance in one batch, elsewhere they take turns.",
         ),
         _no("dynamic_batching.preferred_batch_size", "a batch has as many rows as there are requests"),
         _no("dynamic_batching.max_queue_delay_microseconds", "no request waits for others to come"),
@@ -142,10 +155,12 @@ CONFIG = Section(
             "model_warmup",
             "it is made of tensors. A pod warms up with a prompt in any case; warmup.prompts are texts of your own",
         ),
-        _no(
-            "model_operations.op_library_filename",
-            "libraries of operators run as the server: what is in a model's folder is not loaded for a configuration's "
-            "sake",
+        Row(
+            key="model_operations.op_library_filename",
+            test="contract/test_malicious_folders.py::test_a_library_of_custom_operators_is_loaded_where_that_is_allowed",
+            field="model.customOperators",
+            words="Libraries in the model's folder run code in the pod, and are loaded where this is Allow: "
+            "for you to say, not for a configuration that came with the model.",
         ),
         _no("model_repository_agents", "no agent reads a model's files; model.sha256 says what they must be"),
         _no(

@@ -3,7 +3,8 @@
 from genai_operator.parameters.row import Row, Section, State, unsupported
 from genai_operator.parameters.values import flag, memory, precision
 
-_OPTION = "unit/controller/test_convert.py::test_an_option_of_tensorrt_is_one_of_tensorrt_rtx"
+_OPTION = "unit/runtime/test_providers.py::test_the_other_providers_options_are_strings_as_genai_takes_them"
+_PRECISION = "unit/runtime/test_precision.py::test_a_model_that_is_not_what_was_said_is_refused_with_both_named"
 _REASON = "unit/controller/test_convert.py::test_what_has_no_home_is_named_with_its_reason"
 
 _STRONGLY_TYPED = "TensorRT-RTX computes in the model's own types"
@@ -14,7 +15,8 @@ _OWN_TUNING = "TensorRT-RTX chooses and compiles kernels on the device by itself
 _SHAPES = "ONNX Runtime GenAI makes the shapes itself, from engine.maxSequenceLength and engine.maxBatchSize"
 _NO_PATHS = "where files lie in a pod is not the resource's to say"
 _CONTEXT = (
-    "compiled kernels are kept by providerOptions.trtRtx.runtimeCache; models of compiled context are not written"
+    "a compiled model is written into the model's folder, which pods mount read-only; "
+    "providerOptions.trtRtx.runtimeCache keeps compiled kernels"
 )
 
 
@@ -40,7 +42,7 @@ TENSORRT = Section(
         unsupported("trt_min_subgraph_size", _NO_SUCH_OPTION, _REASON),
         Row(
             key="precision_mode",
-            test=_OPTION,
+            test=_PRECISION,
             field="precision",
             words=f"{_STRONGLY_TYPED}. So the model must be of that precision, which is checked when it is loaded; "
             "`FP32` asks for nothing.",
