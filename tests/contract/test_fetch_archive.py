@@ -42,7 +42,7 @@ def test_archives_of_each_kind(server: FileServer, fetches: Fetches, ending: str
     assert fetches.partial_bytes() == 0
 
 
-def test_a_kill_in_the_middle_costs_what_was_in_flight(server: FileServer, fetches: Fetches) -> None:
+def test_an_end_in_the_middle_costs_what_was_in_flight(server: FileServer, fetches: Fetches) -> None:
     files, path = hello_files(), "/hello.tar"
     archive = tar(files, "w")
     server.put(path, archive, ETag='"one"')
@@ -50,7 +50,8 @@ def test_a_kill_in_the_middle_costs_what_was_in_flight(server: FileServer, fetch
     uri = "https://example.com/hello.tar"
     with fetches.running(uri, "--endpoint", server.url) as process:
         wait_for(lambda: server.sent.get(path, 0) >= 1 << 20 and fetches.partial_bytes() > 1 << 19)
-        process.kill()
+        process.terminate()
+        assert process.wait(60) == 143
     there = fetches.partial_bytes()
     server.faults.hold.clear()
     server.faults.release.set()

@@ -173,13 +173,45 @@ def test_a_damaged_file_in_the_cache_is_found_and_fetched_again(hub: HubServer, 
     assert fetches.here(URI, Access(hub.url)).cached
 
 
-def test_offline_asks_nobody(hub: HubServer, fetches: Fetches) -> None:
+def test_the_same_revision_is_not_fetched_again_when_the_source_is_asked(hub: HubServer, fetches: Fetches) -> None:
+    hub.commit(hello_files())
+    fetches.here(URI, Access(hub.url))
+    sent = dict(hub.network.sent)
+    found = fetches.here(URI, Access(hub.url), refresh=True)
+    assert found.cached
+    assert len(hub.seen) > len(hello_files())
+    assert hub.network.sent == sent
+
+
+def test_a_repository_of_several_models_names_them_before_a_byte_comes(hub: HubServer, fetches: Fetches) -> None:
+    hub.commit({f"{folder}/{name}": data for folder in ("cpu", "cuda") for name, data in hello_files().items()})
+    message = fetches.refused("ModelNotFound", URI, Access(hub.url))
+    assert "'cpu', 'cuda'" in message
+    hub.commit({"model.onnx": b"x"})
+    assert "build the model" in fetches.refused("ModelNotFound", URI, Access(hub.url))
+    assert hub.network.seen == []
+
+
+def test_a_server_that_always_begins_anew_is_given_up(hub: HubServer, fetches: Fetches) -> None:
+    path = data_path(hub.commit(hello_files()))
+    hub.network.answers[path].ranges = False
+    hub.network.faults.cut[path] = [500_000] * 1000
+    message = fetches.refused("SourceUnavailable", URI, Access(hub.url), patience=2.0)
+    assert "500000 of" in message or "cannot be reached" in message
+
+
+def test_offline_asks_nobody(hub: HubServer, fetches: Fetches, monkeypatch: pytest.MonkeyPatch) -> None:
     files = hello_files()
     hub.commit(files)
     assert "offline nothing is fetched" in fetches.refused("ModelNotFound", URI, Access(hub.url), offline=True)
     assert hub.seen == []
     fetches.here(URI, Access(hub.url))
     asked = len(hub.seen)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
     assert fetches.here(URI, Access(hub.url), offline=True).cached
     # By its digest a folder is found under any name.
     assert fetches.here("hf://team/other", offline=True, sha256=digest_of(files)).cached

@@ -71,6 +71,7 @@ class Fetches:
         """A fetch in this process, into the same cache; `wanted` are fields of `Wanted`, and `all_files`."""
         access = access or Access()
         all_files = bool(wanted.pop("all_files", False))
+        wanted.setdefault("needs", "" if all_files else "genai_config.json")
         asked = Wanted(key_of(uri, access, all_files=all_files), uri, access.endpoint, **wanted)
         inspect = (lambda _: None) if all_files else inspect_model
         fetching = Fetching(asked, Cache(self.cache), self.progress, Patience(uri, patience), inspect)

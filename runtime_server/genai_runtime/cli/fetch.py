@@ -28,6 +28,7 @@ from genai_runtime.fetch.source import Source
 from genai_runtime.fetch.sources import key_of, source_of
 from genai_runtime.fetch.uri import parse_endpoint
 from genai_runtime.front import logs
+from genai_runtime.models.genai_config import CONFIG_FILE
 from genai_runtime.models.inspect import inspect_model
 from genai_runtime.models.limits import Rules
 
@@ -74,6 +75,7 @@ def fetch(  # noqa: PLR0913 - each is a flag
             max_bytes,
             offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in _OFFLINE,
             refresh,
+            needs="" if all_files else CONFIG_FILE,
         )
         control = ControlPort(host, control_port, control_tls_dir, control_client_name) if control_port else None
         progress, patience = Progress(), Patience(uri, retry_seconds)

@@ -1,5 +1,6 @@
 """`s3://` and `gs://`: the objects below a prefix. obstore, of the extra `fetch`, is known here alone."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,7 +80,7 @@ class BucketSource:
             raise not_found(
                 f"{self._uri}: there are no objects below this prefix; correct the URI, or put the model there"
             )
-        return Listing("", files)
+        return Listing(_revision(files), files)
 
     @contextmanager
     def read(self, file: RemoteFile, offset: int) -> Iterator[Body]:
@@ -121,6 +122,14 @@ class BucketSource:
                 "the Secret"
             )
         return Passing(f"the server answers {code}" if code else "the server cannot be reached")
+
+
+def _revision(files: tuple[RemoteFile, ...]) -> str:
+    """Buckets have none: a hash of what all objects are now, where each has a version."""
+    if not all(each.version for each in files):
+        return ""
+    named = sorted(f"{each.version} {each.name}\n" for each in files)
+    return hashlib.sha256("".join(named).encode()).hexdigest()
 
 
 def _client(access: Access) -> dict[str, Any]:

@@ -86,6 +86,7 @@ class _Writing:
         self._out: BinaryIO = path.open("ab")
         self.hashing = hashing
         self.offset = offset
+        self._furthest = offset
 
     def attempt(self) -> None:
         """Everything from `offset` on; what came stays when it raises `Passing`."""
@@ -120,7 +121,9 @@ class _Writing:
         if file.size is None:
             self._all.room.check(self._all.bytes, self._all.bytes)
         self._all.progress.add(len(chunk))
-        self._all.patience.moving()
+        if self.offset > self._furthest:  # a server that begins anew each time and never ends is not endured
+            self._furthest = self.offset
+            self._all.patience.moving()
 
     def _restart(self) -> None:
         self._out.truncate(0)

@@ -22,10 +22,12 @@ from genai_runtime.fetch.progress import Phase, Progress
 from genai_runtime.fetch.room import Room
 from genai_runtime.fetch.source import Listing, RemoteFile, Source
 from genai_runtime.fetch.unpack import top_folder, unpack_all
+from genai_runtime.models.defects import shown
 from genai_runtime.models.external_data import external_data
 from genai_runtime.models.limits import DEFAULT, Limits
 from genai_runtime.models.onnx_wire import NotOnnx
 
+_NO_MODEL = "correct the URI, or build the model for ONNX Runtime GenAI first"
 _log = structlog.get_logger("genai_runtime.fetch")
 
 
@@ -34,7 +36,7 @@ class Wanted:
     """What is asked for. `key` names the source in the cache; `uri` and `endpoint` are for people.
 
     `sha256`: the folder's digest, empty for any. `max_bytes` 0: no limit but the disk. `offline`: the source is not
-    asked. `refresh`: it is asked although the cache has an answer.
+    asked. `refresh`: it is asked although the cache has an answer. `needs`: a file without which nothing is fetched.
     """
 
     key: str
@@ -44,6 +46,7 @@ class Wanted:
     max_bytes: int = 0
     offline: bool = False
     refresh: bool = False
+    needs: str = ""
 
     @property
     def limits(self) -> Limits:
@@ -87,12 +90,13 @@ class Fetching:
     def _waiting(self) -> None:
         _log.info("another process fetches this source; waiting for it", uri=self._wanted.uri)
 
-    def _from_cache(self) -> Fetched | None:
+    def _from_cache(self, *, anew: bool | None = None) -> Fetched | None:
+        anew = self._wanted.refresh if anew is None else anew
         wanted = self._wanted
         record = self._cache.source(wanted.key)
         if wanted.sha256 and (record is None or record.digest != wanted.sha256):
             record = SourceRecord(wanted.uri, wanted.endpoint, "", wanted.sha256)  # another source may have brought it
-        if record is None or wanted.refresh:
+        if record is None or anew:
             self._not_cached("has not been fetched")
             return None
         records = self._cache.records(record.digest)
@@ -128,15 +132,32 @@ class Fetching:
         while True:
             try:
                 listing = self._patience.until_done(source.listing)
-                return self._carry_out(source, listing)
+                return self._unchanged(listing) or self._carry_out(source, listing)
             except SourceChanged as error:
                 self._patience.wait(error)
                 self._progress.enter(Phase.RESOLVING)
 
+    def _unchanged(self, listing: Listing) -> Fetched | None:
+        """What the cache has of this very revision."""
+        record = self._cache.source(self._wanted.key)
+        same = record is not None and listing.revision and record.revision == listing.revision
+        return self._from_cache(anew=False) if same else None
+
+    def _check_listing(self, listing: Listing) -> None:
+        """Before gigabytes come of which there is no use. What is in an archive is seen when it is unpacked."""
+        wanted = self._wanted
+        names = [each.name for each in listing.files]
+        check_names(names, wanted.uri, wanted.limits)
+        if not wanted.needs or wanted.needs in names or any(each.archive for each in listing.files):
+            return
+        folders = sorted(name.removesuffix(f"/{wanted.needs}") for name in names if name.endswith(f"/{wanted.needs}"))
+        there = f"it is in {', '.join(map(shown, folders[:5]))}: name one of these folders" if folders else _NO_MODEL
+        raise not_found(f"{wanted.uri} has no {wanted.needs}; {there}")
+
     def _carry_out(self, source: Source, listing: Listing) -> Fetched:
         wanted = self._wanted
         partial = Partial(self._cache.partial(wanted.key))
-        check_names((each.name for each in listing.files), wanted.uri, wanted.limits)
+        self._check_listing(listing)
         there = partial.prepare(listing)
         self._room.check(sum(each.size or 0 for each in listing.files), there)
         records = self._download(source, listing, partial)
