@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from genai_operator.convert.draft import Draft, shown
 from genai_operator.convert.errors import CannotConvert
 from genai_operator.convert.options import carry_option, carry_options
-from genai_operator.parameters.triton import COMMAND_LINE, OPTIONS
+from genai_operator.parameters.triton import COMMAND_LINE
 from genai_operator.parameters.values import flag, whole
 
 _BACKEND = "onnxruntime"
@@ -49,7 +49,7 @@ def carry_backend(draft: Draft, backend: Backend) -> None:
     """The threads of the global pool are the one model's here; without that pool Triton ignores them."""
     rest = {key: value for key, value in backend.settings.items() if key not in (_BATCH, *THREADS)}
     carry_options(draft, COMMAND_LINE, rest)
-    rows = {row.key: row for row in OPTIONS.rows}
+    rows = {row.key: row for row in COMMAND_LINE.rows}
     for key in THREADS:
         if key not in backend.settings:
             continue

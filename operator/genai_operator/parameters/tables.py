@@ -1,6 +1,6 @@
 """All tables, in the page's order. What is in them is their modules'."""
 
-from genai_operator.parameters import guide, live_options, practices, triton, triton_tensorrt
+from genai_operator.parameters import guide, live_options, practices, triton, triton_config, triton_tensorrt
 from genai_operator.parameters.row import Section
 
 ALL: tuple[Section, ...] = (
@@ -8,7 +8,9 @@ ALL: tuple[Section, ...] = (
     triton.CUDA,
     triton.OPENVINO,
     triton.OPTIONS,
+    triton.CUDA_PARAMETERS,
     triton.COMMAND_LINE,
+    triton_config.CONFIG,
     live_options.OPTIONS,
     practices.PRACTICES,
     guide.ENVIRONMENT,

@@ -179,6 +179,20 @@ COMMAND_LINE = Section(
             read=_one_pool,
         ),
         Row(
+            key="intra_op_thread_count",
+            test=f"{_EFFECTS}test_intra_op_threads_are_made",
+            field="threads.intraOp",
+            words="With enable-global-threadpool=1 only, as in Triton.",
+            read=threads,
+        ),
+        Row(
+            key="inter_op_thread_count",
+            test=f"{_EFFECTS}test_operators_run_at_the_same_time_on_threads_of_their_own",
+            field="threads.interOp",
+            words="With enable-global-threadpool=1 only, as in Triton, and with execution_mode 1.",
+            read=threads_or_own_choice,
+        ),
+        Row(
             key="default-max-batch-size",
             test=f"{_CONVERT}test_the_default_batch_size_counts_where_none_is_said",
             field="engine.maxBatchSize",
