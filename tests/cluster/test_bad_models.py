@@ -20,6 +20,8 @@ CASES = {
     "no-builtin": ({"model": {"uri": "builtin://nothing"}}, "ModelNotFound", "nothing"),
     "no-folder": ({"model": {"uri": "pvc://models/none"}}, "ModelNotFound", "none"),
     "no-file": ({"model": {"uri": "pvc://models/hello"}}, "ModelInvalid", "genai_config.json"),
+    "link-out": ({"model": {"uri": "pvc://models/linked"}}, "ModelInvalid", "LinkOutside: 'model.onnx.data'"),
+    "library": ({"model": {"uri": "pvc://models/library"}}, "ModelInvalid", "CustomOperators: 'libevil.so'"),
     "no-claim": ({"model": {"uri": "pvc://missing/hello"}}, "Unschedulable", "missing"),
     "no-gpu": ({"provider": "cuda"}, "ExecutionProviderUnavailable", "runtimeImages.cuda"),
     "no-device": ({"provider": "openvino", "image": RUNTIME_IMAGE}, "ExecutionProviderUnavailable", "OpenVINO"),
@@ -39,10 +41,12 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def bad_models(cluster: LiveCluster, new_namespace: Callable[[], str]) -> Iterator[str]:
-    """The namespace with one model a case, and a claim `models` in it whose folder `hello` lacks a file."""
+    """The namespace with one model a case, and a claim `models` in it whose folders lack a file or would do harm."""
     namespace = new_namespace()
     folder = ModelFolder(cluster, namespace)
     folder.make(claim="models", path="hello", without="genai_config.json")
+    folder.add_harmful(path="linked", kind="link")
+    folder.add_harmful(path="library", kind="library")
     for name, (spec, _, _) in CASES.items():
         cluster.create(genai_model(name, namespace, **{"resources": TINY, **spec}))
     yield namespace

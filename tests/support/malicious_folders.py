@@ -103,6 +103,14 @@ def _in_an_attribute(folder: Path) -> None:
     _node("If", "", ["condition"], then_branch=branch, else_branch=branch)(folder)
 
 
+def _at_an_address(folder: Path) -> None:
+    """As ONNX Runtime marks tensors that lie in its own memory; and a file of that name, so that it is there."""
+    name = "*/_ORT_MEM_ADDR_/*"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / WEIGHTS).rename(folder / name)
+    _external(location=name)(folder)
+
+
 def _nested_graphs(folder: Path) -> None:
     """Branches in branches, a thousand deep: made by hand, for no library would."""
     inside = b""
@@ -292,6 +300,7 @@ KINDS: dict[str, _Row] = {
     "weights in the parent": ("ExternalDataOutside", _external(location=f"../{SECRET}")),
     "weights absolute": ("ExternalDataOutside", _external(location="/etc/passwd")),
     "weights over a folder": ("ExternalDataOutside", _external(location=f"x/../../{SECRET}")),
+    "weights at an address": ("ExternalDataOutside", _at_an_address),
     "weights in a branch": ("ExternalDataOutside", _in_an_attribute),
     "weights missing": ("ExternalDataMissing", _external(location="other.data")),
     "weights cut off": ("ExternalDataCutOff", lambda f: os.truncate(f / WEIGHTS, 1000)),

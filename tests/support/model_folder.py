@@ -22,6 +22,16 @@ import os, sys
 os.makedirs(sys.argv[1])
 os.chmod(sys.argv[1], 0o777)
 """
+# What harmful folders have: weights that are a link, and a library.
+HARM = """
+import os, sys
+folder, kind = sys.argv[1:]
+if kind == "link":
+    os.rename(f"{folder}/model.onnx.data", f"{folder}.weights")
+    os.symlink(f"{folder}.weights", f"{folder}/model.onnx.data")
+elif kind == "library":
+    open(f"{folder}/libevil.so", "wb").close()
+"""
 REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
 
 
@@ -47,6 +57,10 @@ class ModelFolder:
         self._write(EMPTY, f"/node/{self._name}")
         self._cluster.create(self._volume(claim))
         self._cluster.create(self._claim(claim))
+
+    def add_harmful(self, path: str, kind: str) -> None:
+        """Another folder at `path` of the claim, one with a `link` to its weights, or with a `library`."""
+        self._write(COPY + HARM, f"/node/{self._name}/{path}", kind)
 
     def remove(self) -> None:
         """Deletes the volume and the folder."""

@@ -26,6 +26,7 @@ from genai_runtime.models.defects import Code, Defect
 # Characters of a text, items of a list, and the largest whole number that a template may hand to a function.
 _LARGEST = 2**24
 _LONGEST_POWER = 4096  # bits
+_UNBOUNDED = frozenset({"translate", "expandtabs"})
 # In a format: numbers, and places whose width is an argument.
 _DIGITS = re.compile(r"[0-9]+")
 _GIVEN_WIDTH = re.compile(r"\*|\{[^{}]*\{")
@@ -105,6 +106,8 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
         self.filters = {name: _measured(function) for name, function in self.filters.items()}
         self.filters["tojson"] = _to_json
         self.filters["format"] = _format_filter(self.filters["format"])
+        self.filters["join"] = _join_filter(self.filters["join"])
+        self.filters["replace"] = _replace_filter(self.filters["replace"])
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime_now
 
@@ -138,7 +141,15 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as in jinja2
         """Every call that a template makes."""
         _check_numbers(args, kwargs)
+        text = getattr(__obj, "__self__", None)
+        if isinstance(text, str):
+            args = _checked_arguments(__obj.__name__, text, args)
         return _measure(super().call(__context, __obj, *args, **kwargs))
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Not the methods of a text whose result has no bound that is seen before."""
+        unbounded = isinstance(obj, str) and attr in _UNBOUNDED
+        return not unbounded and super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """The methods `format` and `format_map` of a text."""
@@ -208,6 +219,48 @@ def _check_numbers(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 def _check_repetition(value: Any, times: Any) -> None:
     if isinstance(value, (str, list, tuple)) and isinstance(times, int) and len(value) * times > _LARGEST:
         raise TemplateLimit(f"it makes a value of more than {_LARGEST} characters or items")
+
+
+def _checked_arguments(method: str, text: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of a text's method, once it is known that its result is not too long."""
+    if method == "replace" and len(args) > 1:
+        _check_replace(text, args[0], args[1])
+    elif method == "join" and args:
+        return (_bounded_items(args[0], len(text)), *args[1:])
+    return args
+
+
+def _check_replace(text: str, old: Any, new: Any) -> None:
+    if len(text) + (text.count(str(old)) + 1) * len(str(new)) > 2 * _LARGEST:
+        raise TemplateLimit(f"it makes a value of more than {_LARGEST} characters or items")
+
+
+def _bounded_items(items: Any, separator: int) -> list[Any]:
+    taken: list[Any] = []
+    length = 0
+    for item in items:
+        length += separator + (len(item) if isinstance(item, str) else 1)
+        if length > _LARGEST:
+            raise TemplateLimit(f"it makes a value of more than {_LARGEST} characters or items")
+        taken.append(item)
+    return taken
+
+
+def _join_filter(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def bounded(context: Any, value: Any, d: str = "", attribute: str | int | None = None) -> Any:
+        return function(context, _bounded_items(value, len(str(d))), d, attribute)
+
+    return bounded
+
+
+def _replace_filter(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def bounded(context: Any, text: Any, old: str, new: str, count: int | None = None) -> Any:
+        _check_replace(str(text), old, new)
+        return function(context, text, old, new, count)
+
+    return bounded
 
 
 def _format_filter(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -50,6 +50,8 @@ _BITS = {
     15: 128,
 }
 _DIGITS = 20
+# In names that are no files to ONNX Runtime: the offset is an address in the process.
+_ADDRESS = "_MEM_ADDR_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,8 @@ class _Walk:
             if not written.isascii() or not written.isdigit() or len(written) > _DIGITS or int(written) >= 1 << 63:
                 raise Unusable(Code.EXTERNAL_DATA_INVALID, f"{place} has the {key} {shown(written)} in its file")
             numbers[key] = int(written)
+        if _ADDRESS in entries.get("location", ""):
+            raise Unusable(Code.EXTERNAL_DATA_OUTSIDE, f"{place} lies at an address in memory, not in a file")
         if not entries.get("location"):
             raise Unusable(Code.EXTERNAL_DATA_INVALID, f"{place} lies in another file, which is not named")
         if size is not None and entries.get("length") and numbers["length"] != size:

@@ -115,4 +115,4 @@ def _check_providers(where: str, providers: list[Any], rules: Rules, findings: F
 def provider_name(name: str) -> str:
     """A provider's name as the spec writes it, from any of the spellings that GenAI takes."""
     plain = name.lower().removesuffix("executionprovider")
-    return {"nvtensorrtrtx": "trt-rtx"}.get(plain, plain)
+    return {"nvtensorrtrtx": "trt-rtx", "web": "webgpu"}.get(plain, plain)

@@ -79,6 +79,8 @@ def test_a_refusal_names_the_field_and_the_reason() -> None:
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
         "{{ messages.append(1) }}",
         "{{ 1 / 0 }}",
+        "{{ 'a'.translate({97: 'b'}) }}",
+        "{{ 'a'.expandtabs(9999999) }}",
     ],
 )
 def test_a_template_cannot_leave_its_sandbox_or_end_the_process(source: str) -> None:
@@ -92,6 +94,12 @@ def test_texts_are_formatted_in_every_way() -> None:
         "{{ '%05.1f' % 1.5 }} {{ '%s-%s' | format(1, 'b') }} {{ '{:>3}'.format(7) }}{{ '{a}'.format_map({'a': 1}) }}"
     )
     assert rendered(ChatTemplate(source, {}), Message("user", "x")) == "001.5 1-b   71"
+
+
+def test_texts_are_put_together_in_every_way() -> None:
+    joined, replaced = "{{ '-'.join(['a', 'b']) }} {{ [1, 'b'] | join(', ') }}", "{{ 'abc'.replace('b', 'B') }}"
+    source = joined + replaced + "{{ 'aa' | replace('a', 'b', 1) }}"
+    assert rendered(ChatTemplate(source, {}), Message("user", "x")) == "a-b 1, baBcba"
 
 
 def test_a_template_that_does_not_compile_makes_the_model_unusable() -> None:
@@ -203,6 +211,11 @@ def test_deep_json_is_refused(tokenizer: TextTokenizer, depth: int) -> None:
         ("{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}", "more than"),
         ("{% for i in range(99999) %}{{ messages[0].content }}{% endfor %}", "writes more than"),
         ("{{ 9 ** 9999 ** 2 }}", "too large a number"),
+        ("{{ ('a' * 9999).replace('a', 'b' * 9999) }}", "more than"),
+        ("{{ ('a' * 9999) | replace('a', 'b' * 9999) }}", "more than"),
+        ("{{ ('b' * 9999).join(['a'] * 9999) }}", "more than"),
+        ("{{ (['a' * 9999] * 9999) | join }}", "more than"),
+        ("{{ (['a'] * 9999) | join('b' * 9999) }}", "more than"),
         ("{{ '%999999999d' % 1 }}", "more than"),
         ("{{ '%*d' % (99999999, 1) }}", "more than"),
         ("{{ '%999999999d' | format(1) }}", "more than"),
