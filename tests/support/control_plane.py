@@ -107,6 +107,7 @@ def _controller_manager(folder: Path) -> list[str]:
         f"--service-account-private-key-file={keys / 'service-accounts.key'}",
         f"--root-ca-file={keys / 'ca.crt'}",
         "--profiling=false",
+        "--horizontal-pod-autoscaler-sync-period=2s",
         # A benchmark with a thousand models measures the operator, not this client's throttle.
         "--kube-api-qps=300",
         "--kube-api-burst=600",
