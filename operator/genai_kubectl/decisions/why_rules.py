@@ -53,6 +53,14 @@ RULES: dict[str, Rule] = {
         "{name} is not ready yet because its pods are being made: {message}",
         "wait; if it lasts, look whether the operator runs and at: kubectl get events -n {namespace}",
     ),
+    "Fetching": Rule(
+        "{name} is not ready yet because its pods fetch the model: {message}",
+        "wait; how far it is: kubectl get gaim -n {namespace} {name} -o wide",
+    ),
+    "Fetched": Rule(
+        "{name} is not ready yet because nothing has loaded the model that was fetched: {message}",
+        f"wait; a large model on slow storage takes minutes. Watch it: {_LOG} -f",
+    ),
     "Loading": Rule(
         "{name} is not ready yet because its pods load the model or warm up: {message}",
         f"wait; a large model on slow storage takes minutes. Watch it: {_LOG} -f",
