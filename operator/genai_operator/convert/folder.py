@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from genai_protocol.triton.model_config_pb2 import ModelConfig
 
 _CLAIM = "models"
+# Of a file system.
+_LONGEST_NAME = 255
 _LAYOUT = (
     "a configuration does not say where its repository is: this is its layout on a PersistentVolumeClaim called "
     f"{_CLAIM}. --model-uri says another."
@@ -45,7 +47,7 @@ def model_uri(folder: ModelFolder, name: str, config: ModelConfig, wanted: str) 
 def _segment(model: str, name: str) -> str:
     """The folder's own name, where it can be a part of a path in a URI."""
     usable = model.isascii() and model[:1].isalnum() and all(each.isalnum() or each in "_.@+=-" for each in model)
-    return model if usable and len(model) <= len(name) + 255 else name
+    return model if usable and len(model) <= _LONGEST_NAME else name
 
 
 def _version(folder: ModelFolder, config: ModelConfig) -> tuple[int, list[str]]:

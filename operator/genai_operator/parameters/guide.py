@@ -92,9 +92,15 @@ HTTP = Section(
         ),
         Row(
             key="the model's folder",
-            test="unit/runtime/test_inspect.py::test_damage_is_named",
+            test="unit/runtime/test_model_folder.py::test_every_code_has_a_remedy_a_folder_and_a_row_on_the_page",
             field="model.uri",
-            words="Inspected before the engine sees it; each defect has a name and a remedy.",
+            words="Inspected before an engine sees it; [each defect](model-folder.md) has a code and a remedy.",
+        ),
+        Row(
+            key="huggingface-cli download",
+            test="contract/test_fetch_hub.py::test_a_model_comes_whole_and_a_second_fetch_asks_nobody",
+            field="model.uri",
+            words="`hf://ORG/REPOSITORY`: fetched before the pod serves ([sources](model-sources.md)).",
         ),
     ),
 )

@@ -17,7 +17,7 @@ PRACTICES = Section(
         ),
         Row(
             key="SetIntraOpNumThreads",
-            test="cluster/test_serving.py::test_threads_follow_the_cpu_limit",
+            test=f"{_EFFECTS}test_intra_op_threads_are_made",
             field="threads.intraOp",
             words="`auto` is the pod's CPU limit, not the machine's cores.",
         ),
