@@ -16,7 +16,7 @@ from rich.console import Console
 from bench.latency import binding
 from bench.latency.models import Models
 from genai_runtime.cli.launch import engine_spec
-from genai_runtime.cpu_limit import usable_cpus
+from genai_runtime.cpu_limit import CpuShare, usable_cpus
 from genai_runtime.engine.process import EngineProcess
 from genai_runtime.engine.protocol import EngineSpec, Window
 from genai_runtime.settings import load_settings
@@ -44,9 +44,12 @@ class Field:
     failures: list[str] = field(default_factory=list)
 
     def spec(self, folder: Path | None = None, **changes: Any) -> EngineSpec:
-        """What a pod without any settings gives its engine, on the CPUs that this process may use."""
+        """What a pod without any settings gives its engine, limited to the CPUs that this process may use."""
         settings = load_settings(profile_dir=self.scratch / "profiles", run_dir=self.scratch / "run")
-        return replace(engine_spec(settings, folder or self.models.int4), **changes)
+        found = engine_spec(settings, folder or self.models.int4)
+        cpus = tuple(sorted(os.sched_getaffinity(0)))
+        share = CpuShare(float(len(cpus)), cpus, os.cpu_count() or 1)
+        return replace(found, **{"spinning": share.may_spin(found.intra_op_threads, 0), **changes})
 
     def add(self, section: str, number: int, side: str, **figures: Any) -> None:
         self.rows.append({"section": section, "round": number, "side": side, **figures})
