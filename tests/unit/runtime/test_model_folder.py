@@ -1,5 +1,6 @@
 """What a model folder may be like beside the plain one, and that looking at any folder ends, with a code or without."""
 
+import contextlib
 import json
 import os
 import random
@@ -16,11 +17,13 @@ from hypothesis import strategies as st
 from genai_runtime.engine.genai_capi import Config, GenAIError, Model
 from genai_runtime.errors import ModelUnusable
 from genai_runtime.front.chat import ChatTemplate
+from genai_runtime.front.defaults import read_limits
 from genai_runtime.front.tokenizer import TextTokenizer
 from genai_runtime.models.defects import REMEDIES, Code
 from genai_runtime.models.genai_config import TYPES
 from genai_runtime.models.inspect import find_defects
 from genai_runtime.models.limits import Rules
+from genai_runtime.settings import Settings
 from support.engines import HELLO_MODEL
 from support.malicious_folders import KINDS
 
@@ -204,6 +207,56 @@ def test_any_change_of_a_file_ends_in_a_code_or_is_fine(tmp_path: Path, mutation
     assert model is not None or defects
     assert all(defect.message.isprintable() for defect in defects)
     path.write_bytes(whole)
+
+
+_VALUES: tuple[Any, ...] = (
+    *(None, True, -1, 0, 2**31, 2**40, 1.5, 1e300, "", "x" * 3000, "../x", "/etc/passwd", "\0", "\ud800", "NaN"),
+    *([], {}, [[]], {"a": 1}, [1, 2, 3], {"Regex": "("}, {"Regex": "(a+)+$"}, [{"cuda": {"backend_path": "/x"}}]),
+)
+_KEYS = ("type", "model", "vocab", "filename", "session_options", "provider_options", "added_tokens", "x")
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([name for name in FILES if name.endswith(".json")]), st.integers(0, 2**32))
+def test_any_other_content_ends_in_a_code_or_is_read(tmp_path: Path, name: str, seed: int) -> None:
+    """What is well-formed JSON still, and something else than it was; the libraries that read it may say so as well."""
+    folder = tmp_path / "model"
+    if not folder.exists():
+        shutil.copytree(HELLO_MODEL, folder)
+    path, whole = folder / name, (HELLO_MODEL / name).read_bytes()
+    path.write_text(json.dumps(_other(json.loads(whole), random.Random(seed))))
+    model, defects = find_defects(folder, RULES)
+    assert model is not None or defects
+    if not defects:
+        for read in (TextTokenizer.from_folder, ChatTemplate.from_folder, lambda at: read_limits(at, Settings())):
+            with contextlib.suppress(ModelUnusable):
+                read(folder)
+    path.write_bytes(whole)
+
+
+def _other(content: Any, chance: random.Random) -> Any:
+    for _ in range(chance.randrange(1, 4)):
+        # Large parts hold nearly all places: the rare ones are as interesting.
+        places = [place for group in _places(content) for place in chance.sample(group, min(len(group), 5))]
+        parent, key = chance.choice(places)
+        if isinstance(parent, dict) and chance.random() < 0.3:
+            parent.pop(key, None)
+            parent[chance.choice(_KEYS)] = chance.choice(_VALUES)
+        else:
+            parent[key] = chance.choice(_VALUES)
+    return content
+
+
+def _places(content: Any) -> list[list[tuple[Any, Any]]]:
+    """(parent, key) of every value, by parent."""
+    groups, rest = [], [content]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict | list) and value:
+            keys = list(value) if isinstance(value, dict) else range(len(value))
+            groups.append([(value, key) for key in keys])
+            rest += [value[key] for key in keys]
+    return groups
 
 
 def _changed(data: bytearray, chance: random.Random, count: int) -> bytes:
