@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from genai_runtime.errors import InvalidSettings
 from genai_runtime.fetch.access import Access
+from support.certificates import Authority
 from support.fetching import Fetches, hello_files, read_folder
 from support.file_server import FileServer, running
 from support.s3_server import S3Server, s3_server
@@ -64,26 +66,29 @@ def test_credentials_that_are_refused(fetches: Fetches) -> None:
         message = fetches.refused("Unauthorized", "s3://models/team", Access(server.url, "", KEYS))
     assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in message
     half = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE"}
-    with pytest.raises(Exception, match="lacks the key AWS_SECRET_ACCESS_KEY"):
+    with pytest.raises(InvalidSettings, match="lacks the key AWS_SECRET_ACCESS_KEY"):
         fetches.here("s3://models/team", Access("", "", half))
 
 
-def test_an_object_is_taken_up_where_it_broke_and_again_when_it_was_replaced(fetches: Fetches) -> None:
+def put_bucket(server: FileServer, path: str) -> None:
+    """The demo model below `hello/` of a bucket at `path`, listed as S3 and Google's server do it."""
+    entries = ""
+    for name, content in hello_files().items():
+        server.put(f"{path}/hello/{name}", content, ETag='"one"', Last_Modified="Sat, 21 Nov 2026 10:00:00 GMT")
+        entries += (
+            f"<Contents><Key>hello/{name}</Key><Size>{len(content)}</Size><ETag>&quot;one&quot;</ETag>"
+            "<LastModified>2026-11-21T10:00:00.000Z</LastModified></Contents>"
+        )
+    page = f"""<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+        <Name>models</Name><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"""
+    server.put(path, page.encode(), Content_Type="application/xml")
+
+
+def test_an_object_is_taken_up_where_it_broke(fetches: Fetches) -> None:
     """Against a server of our own: moto does not break connections."""
-    data = hello_files()["model.onnx.data"]
-    listing = """<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>models</Name>
-    <IsTruncated>false</IsTruncated>{}</ListBucketResult>"""
-    entry = (
-        "<Contents><Key>hello/{name}</Key><Size>{size}</Size><ETag>&quot;{tag}&quot;</ETag>"
-        "<LastModified>2026-11-21T10:00:00.000Z</LastModified></Contents>"
-    )
+    path = "/models/hello/model.onnx.data"
     with running(FileServer()) as server:
-        entries = ""
-        for name, content in hello_files().items():
-            server.put(f"/models/hello/{name}", content, ETag='"one"', Last_Modified="Sat, 21 Nov 2026 10:00:00 GMT")
-            entries += entry.format(name=name, size=len(content), tag="one")
-        server.put("/models", listing.format(entries).encode(), Content_Type="application/xml")
-        path = "/models/hello/model.onnx.data"
+        put_bucket(server, "/models")
         server.faults.cut[path] = [1_500_000]
         found = fetches.here("s3://models/hello", Access(server.url), patience=120.0)
         assert read_folder(found.folder) == hello_files()
@@ -91,26 +96,27 @@ def test_an_object_is_taken_up_where_it_broke_and_again_when_it_was_replaced(fet
         assert len(ranges) == 2
         assert ranges[0] == ""
         assert 0 < int(ranges[1].removeprefix("bytes=").partition("-")[0]) <= 1_500_000
-        assert server.sent[path] < len(data) + 1_000_000
 
 
-GS_PAGE = '<?xml version="1.0"?><ListBucketResult xmlns="http://doc.s3.amazonaws.com/2006-03-01"><Name>models</Name>'
+def test_a_private_authority(fetches: Fetches, tmp_path: Path) -> None:
+    authority = Authority()
+    authority.write(tmp_path / "tls", authority.issue("localhost"))
+    with running(FileServer(identity=tmp_path / "tls")) as server:
+        put_bucket(server, "/models")
+        assert "key ca.crt" in fetches.refused("SourceUnavailable", "s3://models/hello", Access(server.url))
+        trusted = {"ca.crt": authority.certificate.decode()}
+        assert not fetches.here("s3://models/hello", Access(server.url, "", trusted)).cached
+        with pytest.raises(InvalidSettings, match=r"ca\.crt"):
+            fetches.here("s3://models/other", Access(server.url, "", {"ca.crt": "-----BEGIN nonsense"}))
 
 
 def test_google_cloud_storage(fetches: Fetches) -> None:
-    files = hello_files()
     with running(FileServer()) as server:
-        entries = ""
-        for name, content in files.items():
-            server.put(f"/models/hello/{name}", content, ETag='"one"', Last_Modified="Sat, 21 Nov 2026 10:00:00 GMT")
-            entries += (
-                f"<Contents><Key>hello/{name}</Key><Size>{len(content)}</Size><ETag>&quot;one&quot;</ETag>"
-                "<LastModified>2026-11-21T10:00:00.000Z</LastModified></Contents>"
-            )
-        page = f"{GS_PAGE}<IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
-        server.put("/models", page.encode(), Content_Type="application/xml")
+        put_bucket(server, "/models")
         found = fetches.here("gs://models/hello", Access(server.url))
-        assert read_folder(found.folder) == files
+        assert read_folder(found.folder) == hello_files()
         server.answers["/models"].status = 403
         message = fetches.refused("Unauthorized", "gs://models/hello", Access(server.url), refresh=True)
         assert "GOOGLE_SERVICE_ACCOUNT_JSON" in message
+        with pytest.raises(InvalidSettings, match="GOOGLE_SERVICE_ACCOUNT_JSON"):
+            fetches.here("gs://models/other", Access(server.url, "", {"GOOGLE_SERVICE_ACCOUNT_JSON": "{}"}))

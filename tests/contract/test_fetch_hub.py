@@ -183,6 +183,24 @@ def test_the_same_revision_is_not_fetched_again_when_the_source_is_asked(hub: Hu
     assert hub.network.sent == sent
 
 
+def test_the_same_content_is_kept_once(hub: HubServer, fetches: Fetches) -> None:
+    commit = hub.commit(hello_files())
+    first = fetches.here(URI, Access(hub.url)).folder
+    inode = first.stat().st_ino
+    second = fetches.here(f"{URI}@{commit}", Access(hub.url))  # another source, as far as anybody knows
+    assert not second.cached
+    assert second.folder == first
+    assert first.stat().st_ino == inode  # a pod may be reading it
+    assert fetches.partial_bytes() == 0
+
+
+def test_a_cache_that_cannot_be_made_is_told(fetches: Fetches, hub: HubServer) -> None:
+    hub.commit(hello_files())
+    fetches.cache.write_text("a file")
+    assert "cannot be written" in fetches.refused("StorageFull", URI, Access(hub.url))
+    assert hub.seen == []
+
+
 def test_a_repository_of_several_models_names_them_before_a_byte_comes(hub: HubServer, fetches: Fetches) -> None:
     hub.commit({f"{folder}/{name}": data for folder in ("cpu", "cuda") for name, data in hello_files().items()})
     message = fetches.refused("ModelNotFound", URI, Access(hub.url))
