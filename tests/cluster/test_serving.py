@@ -64,12 +64,6 @@ def test_pods_have_no_credentials_and_hold_the_restricted_profile(shared_model: 
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_threads_follow_the_cpu_limit(apply_model: Callable[..., ModelAccess]) -> None:
-    model = apply_model(resources={"requests": {"cpu": "50m"}, "limits": {"cpu": "1500m", "memory": "1Gi"}})
-    model.wait_ready()
-    assert model.status()["effective"]["threads"]["intraOp"] == 2  # rounded up, whatever the node has
-
-
 @pytest.mark.parametrize(("kind", "name"), CHILDREN)
 def test_a_deleted_child_comes_back(shared_model: ModelAccess, kind: str, name: str) -> None:
     before = child(shared_model, kind, name)["metadata"]["uid"]
