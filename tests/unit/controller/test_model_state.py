@@ -96,6 +96,17 @@ def test_a_failed_fetch_names_its_cause_and_its_source_and_is_no_crash_loop(reas
     assert status["model"] == {"state": "Failed"}
 
 
+def test_a_secret_that_is_of_no_use_is_named_and_other_causes_are_left_as_they_are() -> None:
+    model = make_model(model={"uri": URI, "secretName": "keys"})
+    assert (
+        message(summarise(model, observe(failed("InvalidSpec", "no key"))), "Ready") == f"{URI} (Secret keys): no key"
+    )
+    assert message(summarise(model, observe(failed("OutOfMemory", "too little"))), "Ready") == "too little"
+    # The server's own words about its own spec.
+    serving = failed("InvalidSpec", "no certificate", prepared=True)
+    assert message(summarise(model, observe(serving)), "Ready") == "no certificate"
+
+
 def test_a_failure_stays_while_it_is_tried_again_unless_it_may_pass_by_itself() -> None:
     again = {"preparing": True, "waiting_reason": ""}
     assert conditions(summarise(MODEL, observe(failed("ChecksumMismatch", "x", **again))))["Ready"] == (
