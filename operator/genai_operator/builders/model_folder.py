@@ -95,6 +95,6 @@ def _cache(model: GenAIModel) -> dict[str, Any]:
     source = model.spec.model
     if source.cache is not None:
         return {"name": "model-cache", "persistentVolumeClaim": {"claimName": source.cache.claim_name}}
-    # An archive lies there until it is unpacked.
-    size = max_bytes(model) * (2 if source.uri.startswith("https:") else 1) + _CACHE_MARGIN
+    # An archive lies there until it is unpacked; so do an image's layers.
+    size = max_bytes(model) * (2 if source.uri.startswith(("https:", "oci:")) else 1) + _CACHE_MARGIN
     return {"name": "model-cache", "emptyDir": {"sizeLimit": str(size)}}

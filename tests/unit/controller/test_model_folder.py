@@ -87,7 +87,9 @@ def test_only_the_init_container_writes_the_cache_and_has_the_credentials() -> N
 
 
 @pytest.mark.parametrize(
-    ("uri", "times"), [("hf://org/name", 1), ("https://a.example/a.zip", 2)], ids=["files", "an archive"]
+    ("uri", "times"),
+    [("hf://org/name", 1), ("https://a.example/a.zip", 2), ("oci://a.example/a", 2)],
+    ids=["files", "an archive", "layers"],
 )
 def test_a_cache_of_the_pods_own_has_room_for_the_largest_model(uri: str, times: int) -> None:
     size = volume(pod(source(uri, maxBytes="1Gi")), "model-cache")["emptyDir"]["sizeLimit"]
