@@ -67,12 +67,22 @@ class Cause:
 
 
 def first_cause(pods: Iterable[ObservedPod], deployment: ObservedDeployment | None) -> Cause | None:
-    """The cause to tell of a model, None when its pods are well or on their way."""
-    causes = [cause for pod in pods if (cause := pod_cause(pod)) is not None]
+    """The cause to tell of a model, None when its pods are well or on their way.
+
+    A pod of an older template that never got its model tells nothing any more: a roll-out keeps it until the new one
+    is Ready.
+    """
+    ordered = sorted(pods, key=lambda pod: (pod.created, pod.name))
+    counted = (pod for pod in ordered if pod.template == ordered[-1].template or not _never_prepared(pod))
+    causes = [cause for pod in counted if (cause := pod_cause(pod)) is not None]
     if deployment and deployment.failure_message:
         said = f"the cluster refuses the pods: {deployment.failure_message}"
         causes.append(Cause(refusal_reason(deployment.failure_message), said))
     return min(causes, key=lambda cause: _ORDER.index(cause.reason), default=None)
+
+
+def _never_prepared(pod: ObservedPod) -> bool:
+    return bool(pod.preparation) and not pod.prepared
 
 
 def pod_cause(pod: ObservedPod) -> Cause | None:

@@ -201,3 +201,17 @@ def test_an_init_container_that_ended_well_leaves_the_word_to_the_models() -> No
     pod = observed_pod(body(ended, main))
     assert (pod.prepared, pod.folder_words, pod.running, pod.container_id) == (True, WORDS, True, "containerd://m")
     assert pod.exit_code is None
+
+
+def test_an_older_pod_that_never_got_its_model_is_silent_once_there_is_a_new_one() -> None:
+    """A roll-out keeps it; after a correction the user wants to know what became of that."""
+    old = failed("ModelNotFound", "nothing", number=1, template="old")
+    new = failed("ChecksumMismatch", "another", number=2, template="new")
+    assert conditions(summarise(MODEL, observe(old)))["Ready"] == ("False", "ModelNotFound")
+    assert conditions(summarise(MODEL, observe(old, new)))["Ready"] == ("False", "ChecksumMismatch")
+    better = summarise(MODEL, observe(old, fetching(2, template="new")))
+    assert conditions(better)["Ready"] == ("False", "Fetching")
+    # What served and crashes is another matter.
+    crashed = failed("ModelInvalid", "boom", number=1, template="old", prepared=True)
+    status = summarise(MODEL, observe(crashed, fetching(2, template="new")))
+    assert conditions(status)["Ready"] == ("False", "ModelInvalid")
