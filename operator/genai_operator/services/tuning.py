@@ -24,6 +24,9 @@ from genai_operator.status.tuning import Step, next_step
 
 log = structlog.get_logger(__name__)
 
+# No watch shows the pods of a Job: why one does not start is looked up so often.
+_LOOK_SECONDS = 30.0
+
 
 class Tuning:
     """The tuning Jobs of all models. `wake` asks for another pass over a model after so many seconds."""
@@ -76,6 +79,7 @@ class Tuning:
         except (ClusterRejected, ClusterConflict) as error:
             return ObservedTuning(revision, TuningState.FAILED, f"the tuning Job cannot be made: {error.said}")
         log.info("tuning Job made", model=metadata.key)
+        self._wake(metadata.key, _LOOK_SECONDS)
         return ObservedTuning(revision, TuningState.RUNNING, "the tuning Job starts")
 
     async def _remove(self, model: GenAIModel, revision: str, job: KnownJob) -> ObservedTuning | None:
@@ -96,6 +100,7 @@ class Tuning:
         if job.state is JobState.FAILED:
             said = failure(last_line(newest), job)
             return ObservedTuning(revision, TuningState.FAILED, f"the tuning Job failed: {said}")
+        self._wake(metadata.key, _LOOK_SECONDS)
         cause = pod_cause(newest) if newest else None
         return ObservedTuning(revision, TuningState.RUNNING, cause.message if cause else "the tuning Job runs")
 

@@ -33,23 +33,27 @@ def settings(world: World) -> dict[str, Any]:
     return found
 
 
+def job_pod(name: str, job: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """The Job's pod with a container in this state."""
+    owner = {"kind": "Job", "name": name, "controller": True, "uid": job["metadata"]["uid"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{name}-x",
+            "namespace": "team",
+            "labels": {LABEL_TUNING: "hello"},
+            "ownerReferences": [owner],
+        },
+        "status": {"containerStatuses": [{"state": state}]},
+    }
+
+
 def end_job(world: World, kind: str, words: str, name: str = JOB) -> None:
     """The Job controller and the kubelet: it ended."""
     job = world.kube.find("Job", name)
     assert job is not None
-    world.kube.put(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {
-                "name": f"{name}-x",
-                "namespace": "team",
-                "labels": {LABEL_TUNING: "hello"},
-                "ownerReferences": [{"kind": "Job", "name": name, "controller": True, "uid": job["metadata"]["uid"]}],
-            },
-            "status": {"containerStatuses": [{"state": {"terminated": {"exitCode": 0, "message": words}}}]},
-        }
-    )
+    world.kube.put(job_pod(name, job, {"terminated": {"exitCode": 0, "message": words}}))
     world.kube.put({**job, "status": {"conditions": [{"type": kind, "status": "True", "message": "it is over"}]}})
 
 
@@ -77,6 +81,22 @@ async def test_a_job_is_made_once_and_its_result_is_shown(world: World) -> None:
     await world.settle()
     await world.service.reconcile(KEY)
     assert world.kube.writes == []
+
+
+async def test_why_its_pod_does_not_start_is_told_while_it_is_so(world: World) -> None:
+    world.put_model(tuning={})
+    await world.settle()
+    assert 30.0 in world.delays  # it is looked at again, though no event tells of its pods
+    job = world.kube.find("Job", JOB)
+    assert job is not None
+    pod = job_pod(JOB, job, {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})
+    world.kube.put(pod)
+    await world.service.reconcile(KEY)
+    found = world.status()["recommended"]
+    assert (found["state"], "no such image" in found["message"]) == ("Running", True)
+    before = world.kube.find("GenAIModel", "hello")
+    await world.service.reconcile(KEY)
+    assert world.kube.find("GenAIModel", "hello") == before
 
 
 async def test_another_operator_goes_on_with_the_same_job(world: World) -> None:
