@@ -22,7 +22,18 @@ from genai_runtime.generation import (
 )
 from genai_runtime.profiling.selection import Selection
 
-SPEC = EngineSpec(Path("/models/a"), Path("/profiles"), "cuda", 3, False, "basic", True, None, 77, 9)
+SPEC = EngineSpec(
+    *(Path("/models/a"), Path("/profiles"), "cuda"),
+    intra_op_threads=3,
+    inter_op_threads=2,
+    spinning=False,
+    exclusive_cpus=(4, 6, 7),
+    graph_optimization_level="basic",
+    memory_arena=True,
+    session_entries={"session.dynamic_block_base": "4"},
+    max_sequence_length=77,
+    max_concurrent=9,
+)
 INFO = ModelInfo("llama", 4096, 1280, 2048, [2, 7], 3, "single", "auto", "cpu", 2, "1", "2", ["adapter"])
 MESSAGES: list[frames.Message] = [
     frames.Load(SPEC, "auto"),

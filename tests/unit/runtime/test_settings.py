@@ -1,12 +1,14 @@
 """Settings come from GENAI_*; a wrong one is named, with what it may be. Threads follow the cgroup."""
 
+import json
 import os
 import re
 from pathlib import Path
 
 import pytest
 
-from genai_runtime.cpu_limit import cgroup_cpu_limit, usable_cpus
+from genai_runtime.cli.launch import engine_spec
+from genai_runtime.cpu_limit import cgroup_cpu_limit, cpu_share, usable_cpus
 from genai_runtime.errors import InvalidSettings
 from genai_runtime.settings import OTHER_VARIABLES, Settings, load_settings, private_run_dir, unknown_variables
 
@@ -74,6 +76,10 @@ def test_options_are_those_of_the_device(monkeypatch: pytest.MonkeyPatch) -> Non
         ("GENAI_PRECISION", "int2", "GENAI_PRECISION: .*'int4'"),
         ("GENAI_THREADS", "0", "GENAI_THREADS: "),
         ("GENAI_THREADS", "many", "GENAI_THREADS: "),
+        ("GENAI_SPINNING", "true", "GENAI_SPINNING: .*'disabled'"),
+        ("GENAI_INTER_OP_THREADS", "2", "GENAI_INTER_OP_THREADS needs GENAI_EXECUTION_MODE=parallel"),
+        ("GENAI_SESSION_ENTRIES", '{"session.made_up": "1"}', "'session.made_up' is not an entry that may be set"),
+        ("GENAI_SESSION_ENTRIES", '{"session.dynamic_block_base": "x"}', "session.dynamic_block_base is 'x'"),
         ("GENAI_TEMPERATURE", "nan", "GENAI_TEMPERATURE: "),
         ("GENAI_MAX_QUEUE_SECONDS", "-1", "GENAI_MAX_QUEUE_SECONDS: "),
         ("GENAI_GRAPH_OPTIMIZATION_LEVEL", "99", "GENAI_GRAPH_OPTIMIZATION_LEVEL: "),
@@ -157,3 +163,39 @@ def test_threads_are_the_limit_rounded_up_within_the_affinity(tmp_path: Path) ->
     assert usable_cpus(root, own(tmp_path, "0::/\n")) == 1
     (root / "cpu.max").write_text("max 100000")
     assert usable_cpus(root, own(tmp_path, "0::/\n")) == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("files", "own_text", "spins"),
+    [
+        ({"cpu.max": "100000 100000\n"}, "0::/\n", True),
+        ({"cpu.max": "150000 100000\n"}, "0::/\n", False),
+        ({"cpu.max": "max 100000\n"}, "0::/\n", False),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "50000\n"}, "4:cpu,cpuacct:/\n", True),
+        ({"cpu/cpu.cfs_quota_us": "75000\n", "cpu/cpu.cfs_period_us": "50000\n"}, "4:cpu,cpuacct:/\n", False),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "50000\n"}, "4:cpu,cpuacct:/\n", False),
+    ],
+)
+def test_threads_spin_where_the_cgroup_gives_whole_cpus(
+    tmp_path: Path, files: dict[str, str], own_text: str, spins: bool
+) -> None:
+    for name, text in files.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(text)
+    share = cpu_share(tmp_path / "cgroup", own(tmp_path, own_text))
+    assert share.may_spin(1, 0) is spins
+
+
+def test_what_was_said_of_threads_and_session_reaches_the_engine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said = {"threads": 3, "execution_mode": "parallel", "spinning": "enabled", "affinity": "disabled"}
+    entries = {"session.force_spinning_stop": "1"}
+    monkeypatch.setenv("GENAI_SETTINGS", json.dumps({**said, "memory_pattern": False, "session_entries": entries}))
+    spec = engine_spec(load_settings(), tmp_path)
+    assert (spec.intra_op_threads, spec.inter_op_threads, spec.spinning) == (3, 3, True)
+    assert (spec.exclusive_cpus, spec.memory_pattern, spec.session_entries) == ((), False, entries)
+    monkeypatch.setenv("GENAI_INTER_OP_THREADS", "2")
+    monkeypatch.setenv("GENAI_SPINNING", "disabled")
+    spec = engine_spec(load_settings(), tmp_path)
+    assert (spec.inter_op_threads, spec.spinning) == (2, False)
