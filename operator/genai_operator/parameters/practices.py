@@ -37,7 +37,7 @@ PRACTICES = Section(
         unsupported(
             "min_num_runs_before_cuda_graph_capture",
             "an option of CUDA as a plug-in; ONNX Runtime GenAI records the graph itself, and a pod warms up first",
-            "unit/controller/test_convert.py::test_what_has_no_home_is_named_with_its_reason",
+            "unit/runtime/test_providers.py::test_an_option_that_is_not_in_the_table_reaches_nobody",
         ),
         Row(
             key="trt_fp16_enable",

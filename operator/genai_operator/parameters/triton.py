@@ -194,7 +194,7 @@ COMMAND_LINE = Section(
         ),
         Row(
             key="default-max-batch-size",
-            test=f"{_CONVERT}test_the_default_batch_size_counts_where_none_is_said",
+            test="unit/runtime/test_batch_engine.py::test_more_requests_than_rows_take_turns_by_priority",
             field="engine.maxBatchSize",
             words="Where the configuration says none, or 0.",
             read=whole,

@@ -4,7 +4,7 @@ from genai_operator.parameters.row import Row, Section, State, unsupported
 from genai_operator.parameters.values import one_of
 
 _CONVERT = "unit/controller/test_convert.py::"
-_CARRIED = f"{_CONVERT}test_a_field_of_the_configuration_becomes_its_field"
+_REPLICAS = "cluster/test_replicas.py::test_three_replicas_acknowledge_and_a_new_pod_comes_back_halted"
 _SAID = f"{_CONVERT}test_a_field_without_a_home_is_named_with_its_reason"
 _PROVIDER = "optimization.execution_accelerators"
 _MISSING = "unit/runtime/test_providers.py::test_a_provider_that_the_wheel_lacks_is_unavailable"
@@ -46,14 +46,14 @@ CONFIG = Section(
         ),
         Row(
             key="instance_group.count",
-            test="cluster/test_replicas.py::test_three_replicas_acknowledge_and_a_new_pod_comes_back_halted",
+            test=_REPLICAS,
             field="replicas",
             words="Of groups on CPUs. On GPUs one pod a GPU: its engine runs many requests at once, and a second copy "
             "of the model on the same GPU would only take memory from its cache.",
         ),
         Row(
             key="instance_group.gpus",
-            test=_CARRIED,
+            test=_REPLICAS,
             field="replicas",
             words="How many there are. Which ones is Kubernetes' choice; nodeSelector and resources say of which kind.",
         ),
@@ -144,8 +144,8 @@ CONFIG = Section(
             words="Answers are streamed token by token; who does not ask for a stream gets one answer.",
         ),
         _no("version_policy", "one folder is served; another version is a GenAIModel of its own"),
-        _no("input", _GRAPH),
-        _no("output", _GRAPH),
+        Row(key="input", test=_SAID, home="the graph's own", words=_GRAPH),
+        Row(key="output", test=_SAID, home="the graph's own", words=_GRAPH),
         _no("batch_input", _BATCH_TENSORS),
         _no("batch_output", _BATCH_TENSORS),
         _no("default_model_filename", _FILES),
