@@ -9,6 +9,7 @@ import pytest
 
 from genai_runtime.fetch.access import Access
 from support.archives import tar, zipped
+from support.buckets import put_bucket
 from support.certificates import Authority
 from support.fetching import Fetches, hello_files, read_folder
 from support.file_server import FileServer, running, wait_for
@@ -91,6 +92,22 @@ def test_a_token_and_a_private_authority(fetches: Fetches, tmp_path: Path) -> No
         trusted = {"ca.crt": authority.certificate.decode()}
         assert "key token" in fetches.refused("Unauthorized", uri, Access("", "", trusted))
         assert not fetches.here(uri, Access("", "", {**trusted, "token": TOKEN})).cached
+
+
+def test_through_the_environments_proxy(server: FileServer, fetches: Fetches, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy is asked for the whole URL, whose path is all that our server looks at."""
+    for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    away = Access("http://models.example.invalid")
+    server.put("/hello.tgz", tar(hello_files()))
+    put_bucket(server, "/models")
+    uris = ("https://example.com/hello.tgz", "s3://models/hello")
+    for uri in uris:
+        fetches.refused("SourceUnavailable", uri, away)
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    monkeypatch.setenv("http_proxy", server.url)
+    for uri in uris:
+        assert read_folder(fetches.here(uri, away).folder) == hello_files()
 
 
 def test_redirects_are_few_and_never_leave_https(fetches: Fetches, server: FileServer, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from genai_runtime.errors import InvalidSettings
 from genai_runtime.fetch.access import Access
+from support.buckets import put_bucket
 from support.certificates import Authority
 from support.fetching import Fetches, hello_files, read_folder
 from support.file_server import FileServer, running
@@ -68,20 +69,6 @@ def test_credentials_that_are_refused(fetches: Fetches) -> None:
     half = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE"}
     with pytest.raises(InvalidSettings, match="lacks the key AWS_SECRET_ACCESS_KEY"):
         fetches.here("s3://models/team", Access("", "", half))
-
-
-def put_bucket(server: FileServer, path: str) -> None:
-    """The demo model below `hello/` of a bucket at `path`, listed as S3 and Google's server do it."""
-    entries = ""
-    for name, content in hello_files().items():
-        server.put(f"{path}/hello/{name}", content, ETag='"one"', Last_Modified="Sat, 21 Nov 2026 10:00:00 GMT")
-        entries += (
-            f"<Contents><Key>hello/{name}</Key><Size>{len(content)}</Size><ETag>&quot;one&quot;</ETag>"
-            "<LastModified>2026-11-21T10:00:00.000Z</LastModified></Contents>"
-        )
-    page = f"""<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
-        <Name>models</Name><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"""
-    server.put(path, page.encode(), Content_Type="application/xml")
 
 
 def test_an_object_is_taken_up_where_it_broke(fetches: Fetches) -> None:

@@ -31,6 +31,8 @@ from support.registry import (
 from support.token_server import TokenServer
 
 DATA = "model.onnx.data"
+# The registry is compiled when it is not in the cache yet.
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")

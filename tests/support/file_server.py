@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _CHUNK = 16 << 10
-_HOLD_SECONDS = 120.0
+_HOLD_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
