@@ -107,11 +107,8 @@ def test_two_replicas_of_one_cache_fetch_once_and_the_status_says_how_far_it_is(
 def test_another_model_of_that_cache_is_served_offline_once_its_digest_is_right(world: World) -> None:
     """After the test above, which filled the cache."""
     files = hello_files()
-    source = {"uri": "hf://team/hello-onnx", "cache": {"claimName": "cache"}, "offline": True, "sha256": WRONG}
+    source = {"uri": "hf://team/hello-onnx", "cache": {"claimName": "cache"}, "sha256": WRONG}
     model = world.make("pinned", source)
-    condition = model.wait_condition("Ready", "False", "ModelNotFound", SECONDS)
-    assert WRONG in condition["message"]
-    model.patch_spec(model={"offline": None})
     condition = model.wait_condition("Ready", "False", "ChecksumMismatch", SECONDS)
     assert digest_of(files) in condition["message"]
     assert model.condition("ModelAvailable")["reason"] == "ChecksumMismatch"
