@@ -24,8 +24,9 @@ _KEYS = {
     "readinessGates": "conditionType",
     "resourceClaims": "name",
     "hostAliases": "ip",
-    "tolerations": "key",
 }
+_MERGED_ELEMENTS = ("containers", "initContainers")
+_OURS = "is set by the operator and cannot be changed"
 _TOP = ("metadata", "spec")
 _METADATA = ("labels", "annotations")
 # What the server's process and its isolation rest on, and what the operator watches: not even to be added to.
@@ -128,17 +129,17 @@ def _merged(base: Any, added: Any, path: str) -> Any:
             if name not in base:
                 result[name] = _added(value, inner)
             elif name in _KEYS and isinstance(base[name], list):
-                result[name] = _merged_list(base[name], value, _KEYS[name], inner)
+                result[name] = _merged_list(base[name], value, name, inner)
             else:
                 result[name] = _merged(base[name], value, inner)
         return result
     if base == added:
         return base
-    raise _refused(path, "is set by the operator and cannot be changed")
+    raise _refused(path, _OURS)
 
 
-def _merged_list(base: list[Any], added: Any, key: str, path: str) -> list[Any]:
-    result = list(base)
+def _merged_list(base: list[Any], added: Any, name: str, path: str) -> list[Any]:
+    result, key = list(base), _KEYS[name]
     for element in _elements(added, path):
         if key not in element:
             raise _refused(path, f"has an element without {key}")
@@ -146,8 +147,10 @@ def _merged_list(base: list[Any], added: Any, key: str, path: str) -> list[Any]:
         inner = f"{path}[{element[key]}]"
         if index is None:
             result.append(_added(element, inner))
-        else:
+        elif name in _MERGED_ELEMENTS:
             result[index] = _merged(base[index], element, inner)
+        elif element != base[index]:
+            raise _refused(inner, _OURS)
     return result
 
 
