@@ -25,6 +25,8 @@ EVERYTHING = (
     "runtime.imagePullSecrets[0]=registry",
     "priorityClassName=system-cluster-critical",
     "podLabels.team=inference",
+    "autoscaling.keda=true",
+    "models.podAnnotations[0]=sidecar.istio.io/*",
 )
 NAMESPACED = ("watchNamespaces={team-a,team-b}",)
 
@@ -88,6 +90,8 @@ def test_lints_without_a_warning(values: tuple[str, ...]) -> None:
         ("serviceMonitor.interval=often", "interval"),
         ("networkPolicy.apiServerPorts={}", "apiServerPorts"),
         ("test.timeoutSeconds=0", "timeoutSeconds"),
+        ("models.env={A B}", "env"),
+        ("autoscaling.prometheusAddress=prometheus", "prometheusAddress"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(value: str, named: str) -> None:
@@ -187,6 +191,26 @@ def test_the_deployment_speaks_the_operators_settings() -> None:
     by_name = {each["name"]: each.get("value") for each in container["env"]}
     assert by_name["GENAI_OPERATOR_NAMESPACES"] == "team-a,team-b"
     assert by_name["GENAI_OPERATOR_IMAGE_PULL_SECRETS"] == "registry"
+    assert by_name["GENAI_OPERATOR_AUTOSCALERS"] == "HPA,KEDA"
+    assert by_name["GENAI_OPERATOR_POD_ANNOTATIONS"] == "sidecar.istio.io/*"
+
+
+def test_what_the_chart_permits_is_what_the_operator_permits_by_itself() -> None:
+    (container,) = operator_deployment()["spec"]["template"]["spec"]["containers"]
+    by_name = {each["name"].removeprefix("GENAI_OPERATOR_").lower(): each.get("value") for each in container["env"]}
+    own = OperatorSettings()
+    for name in ("pod_labels", "pod_annotations", "env", "autoscalers"):
+        assert tuple(filter(None, by_name[name].split(","))) == getattr(own, name)
+    assert by_name["allow_pod_template"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("value", "api", "want"), [("hpa", "autoscaling", True), ("keda", "keda.sh", True), ("hpa", "keda.sh", False)]
+)
+def test_rights_for_autoscalers_are_given_one_by_one(value: str, api: str, want: bool) -> None:
+    others = {"hpa": "autoscaling.keda=false", "keda": "autoscaling.hpa=false"}
+    rules = operator_rules(render(f"autoscaling.{value}=true", others[value]))
+    assert (api in {group for rule in rules for group in rule["apiGroups"]}) == want
 
 
 def test_the_lease_in_the_role_is_the_lease_in_the_settings() -> None:
