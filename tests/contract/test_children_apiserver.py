@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         yield plane
 
 
-@pytest.fixture(params=["minimal", "full"])
+@pytest.fixture(params=["minimal", "full", "fetched"])
 def manifests(request: pytest.FixtureRequest) -> tuple[dict[str, Any], ...]:
     body = yaml.safe_load((INPUT / f"{request.param}.yaml").read_text())
     return build_children(GenAIModel.from_body(body), OperatorSettings()).manifests()

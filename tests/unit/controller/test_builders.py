@@ -34,7 +34,7 @@ def settings(model: GenAIModel) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", ["minimal", "full"])
+@pytest.mark.parametrize("name", ["minimal", "full", "fetched"])
 def test_children_are_as_written_down(name: str) -> None:
     body = yaml.safe_load((DATA / "input" / f"{name}.yaml").read_text())
     want = list(yaml.safe_load_all((DATA / "output" / f"{name}.yaml").read_text()))
