@@ -4,6 +4,7 @@ When to ask is decided by `services.fetches`; what it means for the model, by `s
 """
 
 from dataclasses import dataclass
+from math import isfinite
 
 from genai_operator.clients.runtime import PodEndpoint, RuntimeClient
 from genai_protocol.v1 import control_pb2
@@ -14,6 +15,10 @@ _STATES = {
     control_pb2.FETCH_STATE_COMPLETE: "Complete",
     control_pb2.FETCH_STATE_FAILED: "Failed",
 }
+
+
+# The API server's numbers end there; the image may be anybody's.
+_MOST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,9 @@ class FetchClient:
         answer = await self._runtime.call(pod, "GetFetchProgress", request, deadline_seconds)
         return FetchReply(
             state=_STATES.get(answer.state, "Resolving"),
-            fetched_bytes=answer.fetched_bytes,
-            total_bytes=answer.total_bytes,
-            remaining_seconds=answer.remaining_seconds,
+            fetched_bytes=min(answer.fetched_bytes, _MOST),
+            total_bytes=min(answer.total_bytes, _MOST),
+            remaining_seconds=min(answer.remaining_seconds, _MOST) if isfinite(answer.remaining_seconds) else 0.0,
         )
 
     async def forget(self, pod: PodEndpoint) -> None:

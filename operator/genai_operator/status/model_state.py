@@ -11,7 +11,7 @@ from typing import Any, Literal
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.status_model import ModelProgress, ModelState
 from genai_operator.constants import CONTAINER_FETCH
-from genai_operator.status.causes import Cause, pod_cause
+from genai_operator.status.causes import CRASHES, Cause, pod_cause
 from genai_operator.status.live_plan import live_pods
 from genai_operator.status.observed import FetchProgress, ObservedModel, ObservedPod
 from genai_operator.status.reasons import MODEL_FAULTS, Reason
@@ -64,13 +64,22 @@ def _prepared_first(observed: ObservedModel) -> list[ObservedPod]:
     return [pod for pod in pods if pod.template == pods[-1].template and pod.preparation]
 
 
+# What an init container may say of the folder: the type, and how long or large it may be. The image may be anybody's.
+_WORDS: dict[str, tuple[type, int]] = {
+    "digest": (str, 64),
+    "revision": (str, 253),
+    "bytes": (int, 2**53),
+    "files": (int, 2**31),
+    "cached": (bool, 1),
+}
+
 _State = Literal["Pending", "Fetching", "Verifying", "Fetched", "Verified", "Failed"]
 
 
 def _state(pods: Sequence[ObservedPod]) -> _State:
     fetches = any(pod.preparation == CONTAINER_FETCH for pod in pods)
     waiting = [pod for pod in pods if not pod.prepared]
-    if any(pod_cause(pod) is not None for pod in waiting):
+    if any((cause := pod_cause(pod)) is not None and cause.reason in CRASHES for pod in waiting):
         return "Failed"
     if any(pod.preparing for pod in waiting):
         return "Fetching" if fetches else "Verifying"
@@ -80,15 +89,20 @@ def _state(pods: Sequence[ObservedPod]) -> _State:
 
 
 def _words(pod: ObservedPod) -> dict[str, Any]:
-    """What the init container said of the folder in the end; values of another type are left out."""
+    """What the init container said of the folder in the end; values that are none are left out."""
     try:
         words = json.loads(pod.folder_words.strip().splitlines()[-1])
     except (ValueError, IndexError):
         return {}
     if not pod.prepared or not isinstance(words, dict):
         return {}
-    wanted: dict[str, type] = {"digest": str, "bytes": int, "files": int, "cached": bool, "revision": str}
-    return {name: words[name] for name, kind in wanted.items() if type(words.get(name)) is kind}
+    return {name: words[name] for name, (kind, most) in _WORDS.items() if _is(words.get(name), kind, most)}
+
+
+def _is(value: object, kind: type, most: int) -> bool:
+    if type(value) is not kind:
+        return False
+    return len(value) <= most if isinstance(value, str) else isinstance(value, int) and 0 <= value <= most
 
 
 def _progress(pods: Sequence[ObservedPod], answers: Mapping[str, FetchProgress]) -> ModelProgress | None:

@@ -13,7 +13,7 @@ from support.models import answers, conditions, make_model, message, observe, re
 URI = "hf://org/name"
 MODEL = make_model(model={"uri": URI})
 DIGEST = "0a" * 32
-WORDS = json.dumps({"digest": DIGEST, "bytes": 7, "files": 3, "cached": False, "revision": "main1"})
+WORDS = json.dumps({"digest": DIGEST, "bytes": 7, "files": 3, "cached": False, "revision": "sha256:" + DIGEST})
 
 
 def fetching(number: int = 1, **changes: Any) -> ObservedPod:
@@ -126,7 +126,7 @@ def test_a_complete_folder_is_told_with_its_digest_before_and_after_it_is_loaded
     assert status["model"] == {
         "state": "Fetched",
         "digest": DIGEST,
-        "revision": "main1",
+        "revision": "sha256:" + DIGEST,
         "sizeBytes": 7,
         "files": 3,
         "cached": False,
@@ -147,9 +147,25 @@ def test_an_older_template_may_have_another_model() -> None:
     assert "digest" not in summarise(MODEL, observe(old, new))["model"]
 
 
-@pytest.mark.parametrize("words", ["", "no JSON", "[1]", json.dumps({"digest": 3, "files": True})])
+NO_WORDS = {
+    "none": "",
+    "no JSON": "no JSON",
+    "no object": "[1]",
+    "values of another kind": json.dumps({"digest": 3, "files": True}),
+    "values without end": json.dumps({"digest": "0" * 99, "revision": "x" * 999, "bytes": -1, "files": 2**70}),
+}
+
+
+@pytest.mark.parametrize("words", NO_WORDS.values(), ids=NO_WORDS.keys())
 def test_words_that_are_none_are_left_out(words: str) -> None:
     assert summarise(MODEL, observe(fetched(folder_words=words)))["model"] == {"state": "Fetched"}
+
+
+def test_a_pod_that_waits_for_its_image_has_not_failed_to_fetch() -> None:
+    pod = fetching(preparing=False, waiting_reason="ImagePullBackOff")
+    status = summarise(MODEL, observe(pod))
+    assert conditions(status)["Ready"] == ("False", "ImagePullBackOff")
+    assert status["model"] == {"state": "Pending"}
 
 
 def test_a_model_that_is_neither_fetched_nor_verified_has_no_such_part() -> None:
