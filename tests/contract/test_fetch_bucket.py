@@ -3,6 +3,7 @@
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -15,6 +16,7 @@ from support.file_server import FileServer, running
 from support.s3_server import S3Server, s3_server
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-bucket"}
+NOTES = "deep/notes #1 ä%2F.json"
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +24,8 @@ def s3() -> Iterator[S3Server]:
     with s3_server() as server:
         server.make_bucket("models")
         # An object may stand for the folder, and another prefix begin as this one does.
-        for name, content in {**hello_files(), "": b"", "deep/notes.json": b"{}"}.items():
-            _put(f"{server.url}/models/team/hello/{name}", content)
+        for name, content in {**hello_files(), "": b"", NOTES: b"{}"}.items():
+            _put(f"{server.url}/models/team/hello/{quote(name)}", content)
         _put(f"{server.url}/models/team/hello-2/other.json", b"{}")
         yield server
 
@@ -48,7 +50,7 @@ def test_all_objects_below_a_prefix(s3: S3Server, fetches: Fetches) -> None:
         "s3://models/team/hello", "--endpoint", s3.url, "--region", "eu-central-1", *fetches.secret(**KEYS)
     )
     assert ended.code == 0, ended.errors
-    assert read_folder(fetches.link.resolve()) == {**hello_files(), "deep/notes.json": b"{}"}
+    assert read_folder(fetches.link.resolve()) == {**hello_files(), NOTES: b"{}"}
     assert fetches.here("s3://models/team/hello", Access(s3.url, "eu-central-1", KEYS)).cached
 
 

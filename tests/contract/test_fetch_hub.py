@@ -9,7 +9,7 @@ import pytest
 
 from genai_runtime.fetch.access import Access
 from support.fetching import Fetches, digest_of, hello_files, read_folder
-from support.file_server import wait_for
+from support.file_server import FileServer, running, wait_for
 from support.hub_server import SIGNATURE, HubServer, hub_server
 
 URI = "hf://team/hello-onnx"
@@ -125,6 +125,7 @@ def test_weights_of_another_name_are_fetched_when_a_graph_names_them(hub: HubSer
 
 def test_one_folder_of_a_repository_or_all_files(hub: HubServer, fetches: Fetches) -> None:
     files = hello_files()
+    files["notes #1 ä%2F?.json"] = b"{}"
     tree = {f"cpu/int4/{name}": data for name, data in files.items()} | {"cpu/README.md": b"", "all.safetensors": b"1"}
     commit = hub.commit(tree)
     assert read_folder(fetches.here(f"{URI}@{commit}?path=cpu/int4", Access(hub.url)).folder) == files
@@ -197,7 +198,7 @@ def test_the_same_content_is_kept_once(hub: HubServer, fetches: Fetches) -> None
 def test_a_cache_that_cannot_be_made_is_told(fetches: Fetches, hub: HubServer) -> None:
     hub.commit(hello_files())
     fetches.cache.write_text("a file")
-    assert "cannot be written" in fetches.refused("StorageFull", URI, Access(hub.url))
+    assert "cannot be used" in fetches.refused("StorageFull", URI, Access(hub.url))
     assert hub.seen == []
 
 
@@ -287,6 +288,27 @@ def test_a_name_that_leads_elsewhere_is_refused(hub: HubServer, fetches: Fetches
     fetches.refused("ModelInvalid", URI, Access(hub.url))
     assert hub.network.seen == []
     assert not (fetches.folder / "outside.json").exists()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<html>welcome</html>",
+        "[]",
+        "{}",
+        '{"id": "a/b", "sha": 5, "siblings": []}',
+        '{"id": "a/b", "sha": "a", "siblings": [{"rfilename": 5, "size": 1, "blobId": "a"}]}',
+        '{"id": "a/b", "sha": "a", "siblings": [{"rfilename": "genai_config.json"}]}',
+        '{"id": "a/b", "sha": "a", "siblings": [{"rfilename": "genai_config.json", "size": -1, "blobId": "a"}]}',
+        '{"id": "a/b", "sha": "a", "siblings": [{"rfilename": "genai_config.json", "size": 1, "blobId": "x"}]}',
+        '{"id": "a/b", "sha": "a", "siblings": [{"rfilename": "a.json", "size": 1, "lfs": {"sha256": 5, "size": 1}}]}',
+    ],
+)
+def test_a_server_that_is_no_hub(fetches: Fetches, answer: str) -> None:
+    with running(FileServer()) as server:
+        server.put("/api/models/team/hello-onnx/revision/main", answer.encode(), Content_Type="application/json")
+        message = fetches.refused("SourceUnavailable", URI, Access(server.url))
+    assert f"{server.url} does not answer as the hub does" in message
 
 
 def test_a_folder_that_is_no_model_is_not_fetched_twice(hub: HubServer, fetches: Fetches) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from support.file_server import Answer, FileServer, running
 
@@ -48,9 +49,7 @@ class HubServer(FileServer):
         if path.startswith(file):
             commit, _, name = path.removeprefix(file).partition("/")
             if name in self.commits.get(commit, {}):
-                location = (
-                    f"{self.network.url.replace('127.0.0.1', 'localhost')}/{commit}/{name}?X-Signature={SIGNATURE}"
-                )
+                location = f"{self.network.url.replace('127.0.0.1', 'localhost')}/{commit}/{quote(name)}?X-Signature={SIGNATURE}"
                 return Answer(status=302, headers={"Location": location})
             return _error(404, "EntryNotFound", "")
         return _error(404, "RepoNotFound", "")

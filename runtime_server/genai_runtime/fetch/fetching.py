@@ -19,7 +19,7 @@ from genai_runtime.fetch.names import check_names
 from genai_runtime.fetch.partial import Partial
 from genai_runtime.fetch.patience import Patience
 from genai_runtime.fetch.progress import Phase, Progress
-from genai_runtime.fetch.room import Room
+from genai_runtime.fetch.room import Room, unwritable
 from genai_runtime.fetch.source import Listing, RemoteFile, Source
 from genai_runtime.fetch.unpack import top_folder, unpack_all
 from genai_runtime.models.defects import shown
@@ -82,8 +82,11 @@ class Fetching:
     def fetch(self, source: Source) -> Fetched:
         """The folder, from the cache or the source. Raises `ModelUnusable`."""
         self._progress.enter(Phase.RESOLVING)
-        with self._cache.locked(self._wanted.key, self._waiting):
-            found = self._from_cache() or self._from_source(source)
+        try:
+            with self._cache.locked(self._wanted.key, self._waiting):
+                found = self._from_cache() or self._from_source(source)
+        except OSError as error:
+            raise unwritable(self._cache.root, error) from None
         self._progress.complete(found.digest, found.bytes, found.files, cached=found.cached)
         return found
 
@@ -166,7 +169,9 @@ class Fetching:
             folder = self._unpacked(listing, partial)
             records = self._hashed(folder)
         else:
-            self._progress.enter(Phase.VERIFYING, sum(each.size for each in records), len(records))
+            total = sum(each.size for each in records)
+            self._progress.enter(Phase.VERIFYING, total, len(records))
+            self._progress.found(total)  # checked as it came
         self._check(records, partial)
         self._inspect(folder)
         digest = self._cache.install(folder, records)

@@ -3,6 +3,7 @@ come as everywhere, so that they are resumed, counted and checked in one way.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -16,9 +17,10 @@ from genai_runtime.fetch.errors import Passing, not_found, unauthorized, unavail
 from genai_runtime.fetch.source import Body, Listing, RemoteFile
 from genai_runtime.fetch.uri import HubPlace
 from genai_runtime.fetch.web import Web, Words
+from genai_runtime.models.defects import shown
 
 if TYPE_CHECKING:
-    from huggingface_hub.hf_api import RepoSibling
+    from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 PUBLIC = "https://huggingface.co"
 _REMEDY = (
@@ -26,6 +28,7 @@ _REMEDY = (
     "conditions on its page first"
 )
 _TIMEOUT_SECONDS = 60.0
+_HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # What GenAI reads of a model's folder. Weights in other formats lie beside these in many repositories.
 _NEEDED = (
     *("*.onnx", "*.onnx.data", "*.onnx.data.*", "*.onnx_data", "*.onnx_data_*", "*.onnx_adapter"),
@@ -62,19 +65,18 @@ class HubSource:
                 timeout=_TIMEOUT_SECONDS,
                 token=self._token or False,
             )
+            listing = self._listing(info)
         except HfHubHTTPError as error:
             raise self._refusal(error) from None
         except HFValidationError:
             raise not_found(f"{self._uri}: {self._place.repository!r} is no repository's name; correct it") from None
         except httpx2.HTTPError as error:
             raise self._web.failure(error) from None
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             said = f"{type(error).__name__}: {error}"[:200]
             raise unavailable(f"{self._uri}: {self._endpoint} does not answer as the hub does ({said})") from None
-        if not info.sha or info.siblings is None:
-            raise unavailable(f"{self._uri}: {self._endpoint} does not say which commit it has; is it a hub?")
-        self._commit = info.sha
-        return self._listing([each for each in info.siblings if each.rfilename.startswith(self._prefix)])
+        self._commit = listing.revision
+        return listing
 
     @contextmanager
     def read(self, file: RemoteFile, offset: int) -> Iterator[Body]:
@@ -98,26 +100,20 @@ class HubSource:
     def _prefix(self) -> str:
         return f"{self._place.path}/" if self._place.path else ""
 
-    def _listing(self, siblings: "list[RepoSibling]") -> Listing:
-        found = [(self._wanted(each.rfilename), self._remote(each)) for each in siblings]
+    def _listing(self, info: "ModelInfo") -> Listing:
+        commit = info.sha
+        if not isinstance(commit, str) or not info.siblings:
+            raise ValueError("no commit, or no files")
+        there = [each for each in info.siblings if each.rfilename.startswith(self._prefix)]
+        found = [(self._wanted(each.rfilename), _remote(each, self._prefix)) for each in there]
         files = tuple(file for wanted, file in found if wanted)
         if not files:
             where = f"no folder {self._place.path!r} in it" if self._place.path else "nothing that GenAI can load in it"
-            raise not_found(f"{self._uri}: there is {where} at commit {self._commit}; correct the URI")
-        return Listing(self._commit, files, tuple(file for wanted, file in found if not wanted))
+            raise not_found(f"{self._uri}: there is {where} at commit {commit}; correct the URI")
+        return Listing(commit, files, tuple(file for wanted, file in found if not wanted))
 
     def _wanted(self, name: str) -> bool:
-        last = name.rpartition("/")[2]
-        return self._all_files or any(fnmatchcase(last, pattern) for pattern in _NEEDED)
-
-    def _remote(self, sibling: "RepoSibling") -> RemoteFile:
-        if sibling.size is None:
-            raise unavailable(f"{self._uri}: {self._endpoint} does not say how large its files are; is it a hub?")
-        checks: tuple[tuple[str, str], ...] = ((GIT_BLOB, sibling.blob_id),) if sibling.blob_id else ()
-        if sibling.lfs is not None:
-            checks = (("sha256", sibling.lfs.sha256),)
-        version = checks[0][1] if checks else self._commit
-        return RemoteFile(sibling.rfilename.removeprefix(self._prefix), sibling.size, version, checks)
+        return self._all_files or any(fnmatchcase(name.rpartition("/")[2], pattern) for pattern in _NEEDED)
 
     def _refusal(self, error: Exception) -> Exception:
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
@@ -133,3 +129,13 @@ class HubSource:
         if response is None:
             return Passing("the hub does not answer")
         return self._web.refusal(response)
+
+
+def _remote(sibling: "RepoSibling", prefix: str) -> RemoteFile:
+    """Raises ValueError or TypeError where the hub states no size or no checksum."""
+    if not isinstance(sibling.size, int) or sibling.size < 0:
+        raise ValueError(f"the size of {shown(sibling.rfilename)} is {shown(sibling.size)}")
+    algorithm, digest = (GIT_BLOB, sibling.blob_id) if sibling.lfs is None else ("sha256", sibling.lfs.sha256)
+    if digest is None or not _HEX.fullmatch(digest):
+        raise ValueError(f"the checksum of {shown(sibling.rfilename)} is {shown(digest)}")
+    return RemoteFile(sibling.rfilename.removeprefix(prefix), sibling.size, digest, ((algorithm, digest),))

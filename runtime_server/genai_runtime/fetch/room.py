@@ -58,6 +58,6 @@ class Room:
 def unwritable(place: Path, error: OSError) -> ModelUnusable:
     """The cache cannot be used at all."""
     return storage_full(
-        f"{error.filename or place} cannot be written: {error.strerror or error}; mount the cache read-write, and let "
+        f"{error.filename or place} cannot be used: {error.strerror or error}; mount the cache read-write, and let "
         f"group {os.getgid()} write to it"
     )
