@@ -49,7 +49,8 @@ class HubServer(FileServer):
         if path.startswith(file):
             commit, _, name = path.removeprefix(file).partition("/")
             if name in self.commits.get(commit, {}):
-                location = f"{self.network.url.replace('127.0.0.1', 'localhost')}/{commit}/{quote(name)}?X-Signature={SIGNATURE}"
+                there = f"{self.network.url.replace('127.0.0.1', 'localhost')}/{commit}/{quote(name)}"
+                location = f"{there}?X-Signature={SIGNATURE}"
                 return Answer(status=302, headers={"Location": location})
             return _error(404, "EntryNotFound", "")
         return _error(404, "RepoNotFound", "")
