@@ -1,11 +1,15 @@
 """`genai-runtime fetch` from S3 (moto's server) and from Google Cloud Storage's protocol."""
 
+import base64
+import json
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from genai_runtime.errors import InvalidSettings
 from genai_runtime.fetch.access import Access
@@ -97,6 +101,21 @@ def test_a_private_authority(fetches: Fetches, tmp_path: Path) -> None:
         assert not fetches.here("s3://models/hello", Access(server.url, "", trusted)).cached
         with pytest.raises(InvalidSettings, match=r"ca\.crt"):
             fetches.here("s3://models/other", Access(server.url, "", {"ca.crt": "-----BEGIN nonsense"}))
+
+
+def test_a_google_service_account_signs_for_itself(fetches: Fetches) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    account = {"type": "service_account", "client_email": "reader@project.example", "private_key": text}
+    account |= {"private_key_id": "one", "client_id": "1", "token_uri": "https://oauth2.example.invalid/token"}
+    fetches.secrets.append(text.splitlines()[1])
+    with running(FileServer()) as server:
+        put_bucket(server, "/models")
+        fetches.here("gs://models/hello", Access(server.url, "", {"GOOGLE_SERVICE_ACCOUNT_JSON": json.dumps(account)}))
+        scheme, token = server.seen[0].authorization.split(" ")
+    claims = token.split(".")[1]
+    assert scheme == "Bearer"
+    assert json.loads(base64.urlsafe_b64decode(claims + "=="))["iss"] == "reader@project.example"
 
 
 def test_google_cloud_storage(fetches: Fetches) -> None:
