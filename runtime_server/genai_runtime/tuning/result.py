@@ -21,11 +21,6 @@ _FAILURES = 3
 
 def result(task: Task, outcome: Outcome) -> dict[str, Any]:
     """The object; under 3 KiB."""
-    chosen = {
-        name: _value(axis, outcome.best)
-        for axis, name in _NAMES.items()
-        if getattr(outcome.best, axis) != getattr(outcome.present, axis)
-    }
     present = {name: _value(axis, outcome.present) for axis, name in _NAMES.items()}
     if not outcome.present.prefill_chunk:
         present["prefillChunk"] = outcome.info.prefill_chunk or "auto"
@@ -35,9 +30,10 @@ def result(task: Task, outcome: Outcome) -> dict[str, Any]:
         "newTokens": task.load.new_tokens,
     }
     return {
-        "settings": chosen,
+        "settings": _changes(outcome.best, outcome.present),
         "baseline": present,
         "figures": [_figure(each) for each in outcome.gains],
+        **_nearest(outcome),
         "load": load,
         "engine": outcome.info.engine,
         "provider": outcome.info.provider,
@@ -45,6 +41,23 @@ def result(task: Task, outcome: Outcome) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 1),
         "notMeasured": [_NAMES[each] for each in outcome.unmeasured],
         "failed": outcome.failed[:_FAILURES],
+    }
+
+
+def _changes(best: Candidate, present: Candidate) -> dict[str, Any]:
+    return {name: _value(axis, best) for axis, name in _NAMES.items() if getattr(best, axis) != getattr(present, axis)}
+
+
+def _nearest(outcome: Outcome) -> dict[str, Any]:
+    """Settings whose gain is within the margin, so that nobody has to take them for unseen."""
+    if outcome.nearest is None:
+        return {}
+    candidate, found = outcome.nearest
+    return {
+        "nearest": {
+            "settings": _changes(candidate, outcome.present),
+            "gainPercent": [round(each.percent, 1) for each in found],
+        }
     }
 
 

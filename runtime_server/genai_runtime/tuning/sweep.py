@@ -23,7 +23,8 @@ _log = structlog.get_logger("genai_runtime.tuning")
 class Outcome:
     """What a sweep found. `best` is the present candidate where nothing is faster beyond the margin.
 
-    `gains` has one entry for each number of clients. `unmeasured` are axes for which no time was left, `failed` why
+    `gains` has one entry for each number of clients. `nearest` seemed faster and was not beyond the margin when it ran
+    beside the present one, with its gains there. `unmeasured` are axes for which no time was left, `failed` why
     candidates could not run.
     """
 
@@ -31,6 +32,7 @@ class Outcome:
     present: Candidate
     best: Candidate
     gains: list[Gain] = field(default_factory=list)
+    nearest: tuple[Candidate, list[Gain]] | None = None
     measured: int = 0
     unmeasured: list[AxisName] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -109,6 +111,7 @@ class _Trying:
             others.append(pair[outcome.present])
         outcome.gains = gains(ours, others)
         if outcome.best != outcome.present and not holds(outcome.gains):
+            outcome.nearest = outcome.best, outcome.gains
             outcome.best, outcome.gains = outcome.present, gains(others, others)
 
     async def _visit(self, candidate: Candidate) -> Visit | None:

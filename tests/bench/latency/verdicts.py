@@ -37,7 +37,8 @@ def default_vs_best(rows: Sequence[Row], clients: int) -> float | None:
     """
     for row in rows:
         if row["section"] == "tuned" and row["clients"] == clients and not row["notMeasured"]:
-            return 1 / (1 + float(row["figures"][0]["gainPercent"]) / 100)
+            percents = [row["figures"][0]["gainPercent"], *row.get("nearest", {}).get("gainPercent", ())]
+            return 1 / (1 + max(map(float, percents)) / 100)
     return None
 
 

@@ -33,6 +33,8 @@ def test_the_defaults_are_held_against_the_best() -> None:
     whole = {"section": "tuned", "clients": 8, "figures": [{"gainPercent": 25.0}], "notMeasured": []}
     assert default_vs_best([whole], 8) == pytest.approx(0.8)
     assert default_vs_best([whole], 1) is None
+    rejected = {**whole, "figures": [{"gainPercent": 0.0}], "nearest": {"settings": {}, "gainPercent": [1.0]}}
+    assert default_vs_best([rejected], 8) == pytest.approx(1 / 1.01)  # less than a recommendation is worth, and told
     assert default_vs_best([{**whole, "notMeasured": ["spinning"]}], 8) is None
 
 

@@ -63,6 +63,23 @@ def test_settings_that_cannot_run_are_told_and_left_out() -> None:
     assert result(TASK, found)["figures"][0]["gainPercent"] == 0.0
 
 
+def test_a_gain_that_does_not_last_is_told_and_not_recommended() -> None:
+    one = replace(PRESENT, threads=1)
+
+    class Fickle(Machine):
+        async def __call__(self, candidate: Candidate, seconds: float) -> Visit:
+            if len(self.visited) > 5:  # the axes are done
+                self.speeds[one] = 10.1
+            return await super().__call__(candidate, seconds)
+
+    machine = Fickle({PRESENT: 10.0, one: 12.0})
+    task = replace(TASK, sweep=Sweep(spinning=(), prefill_chunk=(), batch=()))
+    found = machine.tune(task)
+    assert (found.best, found.gains[0].percent) == (PRESENT, 0.0)
+    told = result(task, found)
+    assert (told["settings"], told["nearest"]) == ({}, {"settings": {"intraOpThreads": 1}, "gainPercent": [1.0]})
+
+
 def test_present_settings_that_cannot_run_are_a_failure() -> None:
     with pytest.raises(ModelUnusable, match="too large"):
         Machine({}).tune()
