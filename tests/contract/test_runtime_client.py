@@ -52,6 +52,9 @@ class Pod(control_pb2_grpc.ControlServiceServicer):
             engine="batch",
             provider="cpu",
             intra_op_threads=2,
+            inter_op_threads=3,
+            spinning=True,
+            thread_cpus=[4, 6],
             warmup_tokens_per_second=12.5,
             kv_tokens=4096,
             placement=[inference_pb2.ProviderShare(provider="CPUExecutionProvider", share=0.98765, operators=["Add"])],
@@ -145,6 +148,7 @@ async def test_what_the_pod_serves() -> None:
     async with serving(Pod()) as endpoint, client() as runtime:
         reply = await runtime.get_model(endpoint, deadline_seconds=10)
     assert (reply.engine, reply.provider, reply.intra_op_threads, reply.kv_tokens) == ("batch", "cpu", 2, 4096)
+    assert (reply.inter_op_threads, reply.spinning, reply.thread_cpus) == (3, True, (4, 6))
     assert reply.tokens_per_second == 12.5
     on_cpu = ProviderPlacement(provider="CPUExecutionProvider", share_percent=98.8, operators=("Add",))
     assert reply.placement == (on_cpu,)
