@@ -123,6 +123,19 @@ def test_weights_of_another_name_are_fetched_when_a_graph_names_them(hub: HubSer
     assert read_folder(found.folder) == {**odd, name: files[DATA]}
 
 
+def test_weights_that_are_named_no_more_do_not_enter_the_cache(hub: HubServer, fetches: Fetches) -> None:
+    files = hello_files()
+    name = "weights-001.bin"
+    odd = {each: data.replace(DATA.encode(), name.encode()) for each, data in files.items() if each != DATA}
+    # An earlier run had fetched them, and found the folder unfit.
+    hub.commit({**odd, name: files[DATA], "genai_config.json": b"{}"})
+    fetches.refused("ModelInvalid", URI, Access(hub.url))
+    hub.commit({**files, name: files[DATA]})
+    found = fetches.here(URI, Access(hub.url))
+    assert read_folder(found.folder) == files
+    assert fetches.here(URI, Access(hub.url)).cached
+
+
 def test_one_folder_of_a_repository_or_all_files(hub: HubServer, fetches: Fetches) -> None:
     files = hello_files()
     files["notes #1 ä%2F?.json"] = b"{}"

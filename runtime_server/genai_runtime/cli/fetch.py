@@ -66,6 +66,9 @@ def fetch(  # noqa: PLR0913 - each is a flag
     logs.configure("info")
     signal.signal(signal.SIGTERM, _stop)  # the first process of a container has no default for it
     try:
+        offline = offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in _OFFLINE
+        if offline and refresh:
+            raise InvalidSettings("--refresh asks the source, and offline nothing is asked: leave one of them away")
         access = Access(parse_endpoint(endpoint), _checked(_REGION, region, "--region"), read_secrets(secret_dir))
         wanted = Wanted(
             key_of(uri, access, all_files=all_files),
@@ -73,7 +76,7 @@ def fetch(  # noqa: PLR0913 - each is a flag
             access.endpoint,
             _checked(_SHA256, sha256, "--sha256"),
             max_bytes,
-            offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in _OFFLINE,
+            offline,
             refresh,
             needs="" if all_files else CONFIG_FILE,
         )

@@ -3,7 +3,6 @@
 Nothing here knows a protocol; what a failure means is in the errors already.
 """
 
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,16 +11,17 @@ from pathlib import Path
 import structlog
 
 from genai_runtime.fetch.cache import Cache, SourceRecord
-from genai_runtime.fetch.digests import FileRecord, Hashing, digest_of, hash_file
+from genai_runtime.fetch.digests import FileRecord, digest_of
 from genai_runtime.fetch.download import Downloads
 from genai_runtime.fetch.errors import SourceChanged, checksum_mismatch, not_found
+from genai_runtime.fetch.hash_folder import hash_folder
 from genai_runtime.fetch.names import check_names
 from genai_runtime.fetch.partial import Partial
 from genai_runtime.fetch.patience import Patience
 from genai_runtime.fetch.progress import Phase, Progress
 from genai_runtime.fetch.room import Room, unwritable
 from genai_runtime.fetch.source import Listing, RemoteFile, Source
-from genai_runtime.fetch.unpack import top_folder, unpack_all
+from genai_runtime.fetch.unpack import unpacked
 from genai_runtime.models.defects import shown
 from genai_runtime.models.external_data import external_data
 from genai_runtime.models.limits import DEFAULT, Limits
@@ -166,12 +166,13 @@ class Fetching:
         records = self._download(source, listing, partial)
         folder = partial.files
         if any(each.archive for each in listing.files):
-            folder = self._unpacked(listing, partial)
-            records = self._hashed(folder)
+            folder = unpacked(listing, partial, wanted.uri, self._room, wanted.limits)
+            records = hash_folder(folder, self._progress)
         else:
             total = sum(each.size for each in records)
             self._progress.enter(Phase.VERIFYING, total, len(records))
             self._progress.found(total)  # checked as it came
+            partial.keep_only({each.name for each in records})
         self._check(records, partial)
         self._inspect(folder)
         digest = self._cache.install(folder, records)
@@ -203,32 +204,6 @@ class Fetching:
                     found = external_data(partial.path(each))
                     named |= {f"{beside}/{data.location}".lstrip("/") for data in found}
         return [each for each in listing.others if each.name in named]
-
-    def _unpacked(self, listing: Listing, partial: Partial) -> Path:
-        """A folder of what the archives hold, and of the files beside them."""
-        with self._room.writing(0):
-            shutil.rmtree(partial.unpacked, ignore_errors=True)
-            partial.unpacked.mkdir(parents=True)
-        archives = [partial.path(each) for each in listing.files if each.archive]
-        unpack_all(archives, partial.unpacked, self._wanted.uri, self._room, self._wanted.limits)
-        for each in listing.files:
-            if not each.archive:
-                target = partial.unpacked / each.name
-                with self._room.writing(each.size or 0):
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(partial.path(each), target)
-        return top_folder(partial.unpacked)
-
-    def _hashed(self, folder: Path) -> list[FileRecord]:
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        self._progress.enter(Phase.VERIFYING, sum(path.stat().st_size for path in paths), len(paths))
-        records = []
-        for path in paths:
-            hashing = Hashing()
-            hash_file(path, hashing, self._progress.add)
-            records.append(FileRecord(path.relative_to(folder).as_posix(), path.stat().st_size, hashing.sha256))
-            self._progress.add_file()
-        return records
 
     def _check(self, records: list[FileRecord], partial: Partial) -> None:
         digest = digest_of(records)

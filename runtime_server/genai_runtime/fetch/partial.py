@@ -47,6 +47,13 @@ class Partial:
             raise unwritable(self._root, error) from None
         return there
 
+    def keep_only(self, names: set[str]) -> None:
+        """Of `files`: what an earlier run had fetched and is wanted no more must not enter the cache."""
+        for path in [each for each in self.files.rglob("*") if each.is_file()]:
+            if path.relative_to(self.files).as_posix() not in names:
+                path.unlink()
+        _remove_empty_folders(self.files)
+
     def remove(self) -> None:
         """All of it."""
         shutil.rmtree(self._root, ignore_errors=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from genai_runtime.errors import ModelUnusable
 from genai_runtime.fetch.errors import invalid, too_large
+from genai_runtime.fetch.partial import Partial
 from genai_runtime.fetch.room import Room
+from genai_runtime.fetch.source import Listing
 from genai_runtime.models.archive import unpack
 from genai_runtime.models.defects import Code
 from genai_runtime.models.limits import Limits
@@ -17,8 +19,23 @@ from genai_runtime.models.limits import Limits
 _REMOVED = ".wh."
 
 
-def unpack_all(archives: Sequence[Path], folder: Path, source: str, room: Room, limits: Limits) -> None:
-    """All archives into `folder`, which may hold files already. Raises `ModelUnusable`."""
+def unpacked(listing: Listing, partial: Partial, source: str, room: Room, limits: Limits) -> Path:
+    """The folder of what a listing's archives hold, and of the files beside them. Raises `ModelUnusable`."""
+    folder = partial.unpacked
+    with room.writing(0):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    _unpack_all([partial.path(each) for each in listing.files if each.archive], folder, source, room, limits)
+    for each in listing.files:
+        if not each.archive:
+            target = folder / each.name
+            with room.writing(each.size or 0):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(partial.path(each), target)
+    return _top_folder(folder)
+
+
+def _unpack_all(archives: Sequence[Path], folder: Path, source: str, room: Room, limits: Limits) -> None:
     layer = folder.with_name(f"{folder.name}.layer")
     for archive in archives:
         with room.writing(archive.stat().st_size):
@@ -29,7 +46,7 @@ def unpack_all(archives: Sequence[Path], folder: Path, source: str, room: Room, 
             shutil.rmtree(layer)
 
 
-def top_folder(folder: Path) -> Path:
+def _top_folder(folder: Path) -> Path:
     """The folder itself, or the one folder in it that everything is in, as archives are often made."""
     entries = list(folder.iterdir())
     while len(entries) == 1 and entries[0].is_dir():
