@@ -7,7 +7,8 @@ _EFFECTS = "unit/runtime/test_session_options.py::"
 PRACTICES = Section(
     "practices",
     "Practices for low latency",
-    "What guides to ONNX Runtime advise, under the names of its API. Most of it is so without being asked for.",
+    "What guides to ONNX Runtime advise, under the names of its API. Most of it is so without being asked for; "
+    "[latency](latency.md) says how, and what it gained.",
     (
         Row(
             key="SetGraphOptimizationLevel",
@@ -17,7 +18,7 @@ PRACTICES = Section(
         ),
         Row(
             key="SetIntraOpNumThreads",
-            test=f"{_EFFECTS}test_intra_op_threads_are_made",
+            test="cluster/test_threads.py::test_threads_follow_the_cpu_limit_and_spin_where_it_is_whole",
             field="threads.intraOp",
             words="`auto` is the pod's CPU limit, not the machine's cores.",
         ),
@@ -63,7 +64,7 @@ PRACTICES = Section(
             key="IoBinding",
             test="unit/runtime/test_ort.py::test_runs_over_given_memory",
             home="always so",
-            words="Inputs, outputs and the KV cache are bound once; nothing is copied between runs.",
+            words="Inputs, outputs and the KV cache are bound; no run copies the past.",
         ),
         Row(
             key="EnableCpuMemArena",

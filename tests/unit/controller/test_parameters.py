@@ -1,6 +1,7 @@
 """docs/parameters.md: every row is whole, names a field that there is, and a test that there is."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -77,6 +78,12 @@ def test_tables_have_no_cell_that_breaks_them() -> None:
     for line in page().splitlines():
         if line.startswith("|"):
             assert line.count("|") in (4, 6), line
+
+
+def test_every_link_of_the_page_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page())
+    assert links
+    assert not [link for link in links if not (PAGE.parent / link).exists()]
 
 
 def test_the_page_is_what_the_tables_say() -> None:
