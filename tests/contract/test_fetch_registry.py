@@ -130,6 +130,16 @@ def test_a_password_over_basic(fetches: Fetches, tmp_path: Path) -> None:
         assert read_folder(fetches.link.resolve()) == hello_files()
 
 
+def test_a_registry_that_refuses_strangers_only_further_down(fetches: Fetches) -> None:
+    config = {".dockerconfigjson": docker_config("registry.example.com")}
+    with running(FileServer()) as server:
+        server.put("/v2/", b"{}")
+        fetches.refused("ModelNotFound", "oci://registry.example.com/m", Access(server.url, "", config))
+        basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        assert server.asked("/v2/m/manifests/latest")[0].authorization == f"Basic {basic}"
+        assert server.asked("/v2/")[0].authorization == ""
+
+
 def test_a_token_of_another_server(fetches: Fetches, tmp_path: Path) -> None:
     known = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     tokens = TokenServer("team/hello", known)

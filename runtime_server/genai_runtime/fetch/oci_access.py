@@ -47,7 +47,8 @@ class RegistryAccess:
             if not self._token or time.monotonic() - self._token_from > _TOKEN_SECONDS:
                 self._token, self._token_from = self._new_token(parameters), time.monotonic()
             return {"Authorization": f"Bearer {self._token}"}
-        return {"Authorization": f"Basic {self._basic}"} if scheme == "basic" and self._basic else {}
+        # Some registries ask for nothing at their root and refuse strangers further down.
+        return {"Authorization": f"Basic {self._basic}"} if scheme in ("basic", "") and self._basic else {}
 
     def _ask(self) -> tuple[str, dict[str, str]]:
         with self._web.get(f"{self._root}/v2/", {}, accepted=_CHALLENGE_STATUSES) as response:
