@@ -108,6 +108,31 @@ HTTP = Section(
 BUILDER = Section(
     "builder",
     "ONNX Runtime GenAI's model builder",
-    "`python -m onnxruntime_genai.models.builder`.",
-    (),
+    "`python -m onnxruntime_genai.models.builder`, and Olive: what they write is a model's folder.",
+    (
+        unsupported(
+            "-m",
+            "a model is built before it is served, where there is memory and time for it; pods take the folder",
+            "unit/controller/test_parameters.py::test_no_row_is_empty",
+        ),
+        Row(
+            key="-o",
+            test="cluster/test_model_sources.py::test_a_tiny_model_is_served_from_a_configmap",
+            field="model.uri",
+            words="The folder that was written, wherever it is put ([sources](model-sources.md)).",
+        ),
+        Row(
+            key="-p",
+            test="unit/runtime/test_precision.py::test_a_model_that_is_not_what_was_said_is_refused_with_both_named",
+            field="precision",
+            words="What was built is held to it.",
+        ),
+        Row(
+            key="-e",
+            test="unit/runtime/test_model_folder.py::"
+            "test_a_model_for_another_provider_is_taken_where_that_is_asked_for",
+            field="provider",
+            words="A folder is built for a provider.",
+        ),
+    ),
 )

@@ -8,7 +8,7 @@ _PRECISION = "unit/runtime/test_precision.py::test_a_model_that_is_not_what_was_
 _REASON = "unit/controller/test_convert.py::test_what_has_no_home_is_named_with_its_reason"
 
 _STRONGLY_TYPED = "TensorRT-RTX computes in the model's own types"
-_CALIBRATION = f"{_STRONGLY_TYPED}: a quantised model carries its scales in Q/DQ nodes, which model.build makes"
+_CALIBRATION = f"{_STRONGLY_TYPED}: a quantised model carries its scales in its own Q/DQ nodes"
 _NO_SUCH_OPTION = "TensorRT-RTX has no such option"
 _NO_DLA = "deep learning accelerators are classic TensorRT's; TensorRT-RTX does not use them"
 _OWN_TUNING = "TensorRT-RTX chooses and compiles kernels on the device by itself, and has no such option"
