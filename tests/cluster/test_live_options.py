@@ -174,3 +174,24 @@ def test_a_window_becomes_one_trace(shared_model: ModelAccess, client: ClientPod
     assert profile["events"] > 0
     assert {event["ph"] for event in trace["traceEvents"]} >= {"X", "M"}
     assert incarnation(shared_model) == before
+
+
+def test_an_adapter_comes_by_a_patch_and_replaces_no_pod(shared_model: ModelAccess) -> None:
+    """The pod says for itself why it cannot have this one, and goes on as it was."""
+    before = incarnation(shared_model)
+
+    def told() -> list[Object]:
+        (pod,) = shared_model.status()["runtimeOptions"]["pods"]
+        return [each for each in pod.get("adapters") or [] if each["state"] == "Rejected"]
+
+    try:
+        shared_model.patch_spec(adapters=[{"name": "absent", "path": "adapters/absent"}])
+        (adapter,) = wait_until("the adapter is told as rejected", told, 60)
+        assert adapter["name"] == "absent"
+        assert "adapters/absent does not exist" in adapter["message"]
+        assert shared_model.condition("Ready")["status"] == "True"
+    finally:
+        shared_model.patch_spec(adapters=None)
+    shared_model.wait_applied()
+    assert not told()
+    assert incarnation(shared_model) == before

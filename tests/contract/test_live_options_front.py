@@ -103,7 +103,7 @@ async def test_every_option_arrives_and_goes_again(tmp_path: Path) -> None:
         nothing = desired_options(make_model())
         await world.push(nothing)
         state = await world.has()
-        assert (state.revision, state.options) == (nothing.revision, control_pb2.RuntimeOptions())
+        assert (state.revision, state.options) == (nothing.revision, options_message(nothing.options))
         assert state.serving_state == inference_pb2.SERVING_STATE_SERVING
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from genai_protocol.v1 import control_pb2_grpc, inference_pb2, inference_pb2_grpc
-from genai_runtime.engine.protocol import EngineStats, ModelInfo
+from genai_runtime.engine.protocol import AdapterState, EngineStats, ModelInfo
 from genai_runtime.engine.stream import GenerationStream
 from genai_runtime.errors import EngineFailure, ModelUnusable, ProfileNotFound
 from genai_runtime.front.ports import WantedWindow
@@ -23,7 +23,12 @@ from genai_runtime.profiling.timeline import Timeline
 from genai_runtime.settings import Settings
 from support.tiny_tokenizer import write_folder
 
-INFO = ModelInfo("llama", 256, 320, 200, [2], 0, "scripted", "a test asked for it", "cpu", 1, "1.31.1", "0.18.0")
+INFO = ModelInfo(
+    *("llama", 256, 320, 200, [2], 0, "scripted", "a test asked for it", "cpu", 1, "1.31.1", "0.18.0"),
+    inter_op_threads=2,
+    spinning=True,
+    thread_cpus=[5],
+)
 SERVICE = "genai.v1.GenAIService"
 
 
@@ -57,6 +62,7 @@ class ScriptedEngine:
         self._listeners: list[Callable[[bool], None]] = []
         self._up = self._halted = False
         self.submitted = asyncio.Event()
+        self.adapter_listeners: list[Callable[[list[AdapterState]], None]] = []
         self.stats_listeners: list[Callable[[EngineStats], None]] = []
 
     async def start(self) -> ModelInfo:
@@ -111,6 +117,14 @@ class ScriptedEngine:
 
     def set_arena_shrinkage(self, on: bool) -> None:
         self.calls.append(f"arena {on:d}")
+
+    def set_adapters(self, wanted: dict[str, Path]) -> None:
+        self.calls.append(f"adapters {sorted(wanted)}")
+        for hear in self.adapter_listeners:
+            hear([AdapterState(name, "loaded") for name in sorted(wanted)])
+
+    def on_adapters(self, listener: Callable[[list[AdapterState]], None]) -> None:
+        self.adapter_listeners.append(listener)
 
     async def stop(self) -> None:
         self.calls.append("stop")

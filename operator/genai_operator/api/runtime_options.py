@@ -1,8 +1,8 @@
 """Live options: parsing every source and merging them key by key. Which pods need them is `status.live_plan`'s work.
 
-The later source wins: `spec.runtimeOptions` < `status.requestedRuntimeOptions` < annotations; `spec.flightRecorder` has
-no other source. A bad value never raises and never wins: it makes a `Rejected`, and while there is one, nothing is
-pushed to any pod.
+The later source wins: `spec.runtimeOptions` < `status.requestedRuntimeOptions` < annotations; `spec.flightRecorder` and
+`spec.adapters` have no other source. A bad value never raises and never wins: it makes a `Rejected`, and while there is
+one, nothing is pushed to any pod.
 """
 
 import hashlib
@@ -96,6 +96,7 @@ class RuntimeOptions:
     drain_seconds: int = 0  # no drain
     cancel: CancelRule | None = None
     flight_recorder: Recorder | None = None
+    adapters: tuple[tuple[str, str], ...] = ()  # name and path in the model's folder, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def desired_options(model: GenAIModel) -> DesiredOptions:
         drain_seconds=parse_drain(values.get(DRAIN, "0")),
         cancel=parse_cancel(values.get(CANCEL, "0")),
         flight_recorder=_recorder(model.spec.flight_recorder),
+        adapters=tuple(sorted((adapter.name, adapter.path) for adapter in model.spec.adapters)),
     )
     return DesiredOptions(options, revision(options), tuple(rejected))
 

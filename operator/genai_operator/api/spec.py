@@ -91,7 +91,7 @@ class GenAIModelSpec(ApiModel):
     adapters: tuple[Adapter, ...] = Field(
         default=(),
         max_length=32,
-        description="LoRA adapters that a request may name.",
+        description="LoRA adapters that a request may name. Loaded and unloaded on live pods, without a roll-out.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     generation: Generation = Generation()

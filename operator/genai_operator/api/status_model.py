@@ -127,6 +127,14 @@ class RequestedRuntimeOptions(ApiModel):
     cancel: Cancel | None = None
 
 
+class AdapterStatus(ApiModel):
+    """A LoRA adapter on one pod. Unloading: requests use it still, and no new one may."""
+
+    name: ShortText
+    state: Literal["Loaded", "Unloading", "Rejected"]
+    message: Message = ""
+
+
 class PodRuntimeOptions(ApiModel):
     """What became of the options on one pod."""
 
@@ -137,6 +145,9 @@ class PodRuntimeOptions(ApiModel):
     requests: int | None = Field(default=None, ge=0, description="While it drains: those that still run or wait.")
     cancelled_requests: int | None = Field(
         default=None, ge=0, description="While a cancel rule stands: those that it has ended."
+    )
+    adapters: tuple[AdapterStatus, ...] | None = Field(
+        default=None, max_length=64, description="LoRA adapters that are there, or were refused."
     )
 
 

@@ -11,7 +11,6 @@ from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.pod_fields import Resources
 from genai_operator.api.quantity import parse_quantity
 from genai_operator.api.spec import GenAIModelSpec
-from genai_operator.builders.model_folder import adapter_locations
 from genai_operator.constants import (
     OPERATOR_COMMON_NAME,
     PATH_API_KEYS,
@@ -130,7 +129,6 @@ def _engine(model: GenAIModel) -> dict[str, Any]:
         "max_length": engine.max_sequence_length,
         "max_concurrent_requests": engine.max_batch_size,
         **_given(
-            adapters=adapter_locations(model) or None,
             custom_operators="allow" if model.spec.model.custom_operators == "Allow" else None,
             prefill_chunk=engine.prefill_chunk,
             kv_cache_bytes=engine.kv_cache_bytes() or None,

@@ -25,11 +25,6 @@ def model_location(model: GenAIModel) -> str:
     return model.spec.model.uri if isinstance(model.spec.model.location(), BuiltinModel) else _folder(model)
 
 
-def adapter_locations(model: GenAIModel) -> dict[str, str]:
-    """Where the model's LoRA adapters are in the pod, by name."""
-    return {adapter.name: f"{_folder(model)}/{adapter.path}" for adapter in model.spec.adapters}
-
-
 def is_fetched(model: GenAIModel, settings: BuilderSettings) -> bool:
     """Whether an init container fetches the model, rather than the kubelet mounting it."""
     return isinstance(model.spec.model.location(), RemoteModel) and not _is_image_volume(model, settings)

@@ -7,6 +7,11 @@ from genai_operator.api.runtime_options import Profiling, Recorder, RuntimeOptio
 from genai_protocol.v1 import control_pb2
 
 _TEXT_LIMIT, _NAME_LIMIT = 500, 253
+_ADAPTER_STATES = {
+    control_pb2.ADAPTER_LOADING_LOADED: "Loaded",
+    control_pb2.ADAPTER_LOADING_UNLOADING: "Unloading",
+    control_pb2.ADAPTER_LOADING_REJECTED: "Rejected",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,15 @@ class RecordingReply:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterReply:
+    """What became of a LoRA adapter on a pod: Loaded, Unloading or Rejected."""
+
+    name: str
+    state: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class OptionsReply:
     """What a pod has applied: the revision it holds and the options its engine cannot do, by annotation name."""
 
@@ -27,6 +41,7 @@ class OptionsReply:
     requests: int = 0  # that run or wait
     cancelled_requests: int = 0  # by the present cancel rule
     recording: RecordingReply | None = None
+    adapters: tuple[AdapterReply, ...] = ()
 
 
 def options_message(options: RuntimeOptions) -> control_pb2.RuntimeOptions:
@@ -39,6 +54,9 @@ def options_message(options: RuntimeOptions) -> control_pb2.RuntimeOptions:
         drain=control_pb2.DrainOption(deadline_seconds=options.drain_seconds) if options.drain_seconds else None,
         cancel=_cancel(options.cancel),
         flight_recorder=_recorder(options.flight_recorder),
+        adapters=control_pb2.AdaptersOption(
+            adapters=[control_pb2.Adapter(name=name, path=path) for name, path in options.adapters]
+        ),
     )
 
 
@@ -50,6 +68,11 @@ def options_reply(state: control_pb2.RuntimeOptionsState) -> OptionsReply:
         requests=state.requests,
         cancelled_requests=state.cancelled_requests,
         recording=_recording(state.window),
+        adapters=tuple(
+            AdapterReply(each.name[:_NAME_LIMIT], _ADAPTER_STATES[each.state], each.message[:_TEXT_LIMIT])
+            for each in state.adapters
+            if each.state in _ADAPTER_STATES
+        ),
     )
 
 

@@ -11,7 +11,7 @@ import structlog
 
 from genai_operator.clients.option_messages import OptionsReply, RecordingReply
 from genai_operator.clients.runtime import PodEndpoint
-from genai_operator.status.observed import PodAnswer, PodOptionsState, Recording
+from genai_operator.status.observed import AdapterAnswer, PodAnswer, PodOptionsState, Recording
 from genai_operator.status.retries import retry_after
 
 log = structlog.get_logger(__name__)
@@ -87,16 +87,20 @@ class PodLink:
 def acknowledged(reply: OptionsReply, target: Target, now: datetime) -> PodAnswer:
     """The answer of a pod that has the options: all of them, or all that its engine can apply."""
     missing = tuple(sorted(reply.unsupported))
+    refused = [each for each in reply.adapters if each.state == "Rejected"]
+    problems = [f"the engine cannot apply {', '.join(missing)}"] if missing else []
+    problems += [f"adapter {each.name} is rejected: {each.message}" for each in refused]
     return PodAnswer(
         container_id=target[0],
         revision=target[1],
-        state=PodOptionsState.UNSUPPORTED if missing else PodOptionsState.APPLIED,
-        message=f"the engine cannot apply {', '.join(missing)}" if missing else "",
+        state=PodOptionsState.UNSUPPORTED if problems else PodOptionsState.APPLIED,
+        message="; ".join(problems),
         at=now.strftime(TIME_FORMAT),
         unsupported=missing,
         requests=reply.requests,
         cancelled_requests=reply.cancelled_requests,
         recording=_recording(reply.recording),
+        adapters=tuple(AdapterAnswer(each.name, each.state, each.message) for each in reply.adapters),
     )
 
 

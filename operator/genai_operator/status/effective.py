@@ -33,10 +33,16 @@ def effective(model: GenAIModel, observed: ObservedModel) -> Effective | None:
         max_batch_size=newest.max_batch_size,
         prefill_chunk=newest.prefill_chunk or None,
         kv_tokens=newest.kv_tokens or None,
-        adapters=newest.adapters or None,
+        adapters=_loaded_adapters(observed) or None,
         prefix_caching=newest.prefix_caching,
         image=image,
     )
+
+
+def _loaded_adapters(observed: ObservedModel) -> tuple[str, ...]:
+    """Those that requests may name on any pod."""
+    answered = (each for answer in observed.answers.values() for each in answer.adapters)
+    return tuple(sorted({each.name for each in answered if each.state == "Loaded"}))
 
 
 def _threads(served: ServedModel) -> EffectiveThreads:

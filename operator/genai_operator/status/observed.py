@@ -126,6 +126,15 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterAnswer:
+    """What became of a LoRA adapter on a pod: Loaded, Unloading or Rejected."""
+
+    name: str
+    state: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PodAnswer:
     """The last exchange with one container of a pod about its runtime options.
 
@@ -142,6 +151,7 @@ class PodAnswer:
     requests: int = 0  # that run or wait
     cancelled_requests: int = 0  # by the present cancel rule
     recording: Recording | None = None
+    adapters: tuple[AdapterAnswer, ...] = ()
 
 
 class TuningState(StrEnum):

@@ -8,7 +8,7 @@ from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.runtime_options import DesiredOptions, RuntimeOptions
-from genai_operator.api.status_model import MAX_LISTED_PODS, PodRuntimeOptions, RuntimeOptionsStatus
+from genai_operator.api.status_model import MAX_LISTED_PODS, AdapterStatus, PodRuntimeOptions, RuntimeOptionsStatus
 from genai_operator.status.conditions import Conditions, Verdict, bounded
 from genai_operator.status.live_plan import live_pods
 from genai_operator.status.observed import ObservedModel, ObservedPod, PodAnswer, PodOptionsState
@@ -73,6 +73,10 @@ def _one_pod(
         message=bounded(answer.message),
         at=answer.at or None,
         **_counts(answer, desired.options),
+        adapters=tuple(
+            AdapterStatus(name=each.name, state=each.state, message=bounded(each.message)) for each in answer.adapters
+        )
+        or None,
     )
     before = told.get(pod.name)
     # An operator that has just started asks again: what the pod acknowledged before, it has had since then.

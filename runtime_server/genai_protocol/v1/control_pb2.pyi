@@ -49,6 +49,31 @@ FETCH_STATE_FAILED: FetchState.ValueType  # 5
 """The container ends next and comes back; reason and message say why."""
 Global___FetchState: _TypeAlias = FetchState  # noqa: Y015
 
+class _AdapterLoading:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AdapterLoadingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AdapterLoading.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ADAPTER_LOADING_UNSPECIFIED: _AdapterLoading.ValueType  # 0
+    ADAPTER_LOADING_LOADED: _AdapterLoading.ValueType  # 1
+    """Requests may use it."""
+    ADAPTER_LOADING_UNLOADING: _AdapterLoading.ValueType  # 2
+    """Requests use it still; no new one may."""
+    ADAPTER_LOADING_REJECTED: _AdapterLoading.ValueType  # 3
+    """It cannot be used; message says why. Tried again when it is asked for again."""
+
+class AdapterLoading(_AdapterLoading, metaclass=_AdapterLoadingEnumTypeWrapper): ...
+
+ADAPTER_LOADING_UNSPECIFIED: AdapterLoading.ValueType  # 0
+ADAPTER_LOADING_LOADED: AdapterLoading.ValueType  # 1
+"""Requests may use it."""
+ADAPTER_LOADING_UNLOADING: AdapterLoading.ValueType  # 2
+"""Requests use it still; no new one may."""
+ADAPTER_LOADING_REJECTED: AdapterLoading.ValueType  # 3
+"""It cannot be used; message says why. Tried again when it is asked for again."""
+Global___AdapterLoading: _TypeAlias = AdapterLoading  # noqa: Y015
+
 class _ProfileState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -153,6 +178,7 @@ class RuntimeOptions(_message.Message):
     DRAIN_FIELD_NUMBER: _builtins.int
     CANCEL_FIELD_NUMBER: _builtins.int
     FLIGHT_RECORDER_FIELD_NUMBER: _builtins.int
+    ADAPTERS_FIELD_NUMBER: _builtins.int
     terminate_session: _builtins.bool
     log_level: _builtins.str
     """"debug", "info", "warning" or "error"; empty: what the pod was started with."""
@@ -176,6 +202,10 @@ class RuntimeOptions(_message.Message):
     def flight_recorder(self) -> Global___FlightRecorderOption:
         """Absent: off."""
 
+    @_builtins.property
+    def adapters(self) -> Global___AdaptersOption:
+        """Absent: as the pod was started. Else these and no others."""
+
     def __init__(
         self,
         *,
@@ -186,14 +216,84 @@ class RuntimeOptions(_message.Message):
         drain: Global___DrainOption | None = ...,
         cancel: Global___CancelRule | None = ...,
         flight_recorder: Global___FlightRecorderOption | None = ...,
+        adapters: Global___AdaptersOption | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "drain", b"drain", "flight_recorder", b"flight_recorder", "profiling", b"profiling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "cancel", b"cancel", "drain", b"drain", "flight_recorder", b"flight_recorder", "profiling", b"profiling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arena_shrinkage", b"arena_shrinkage", "cancel", b"cancel", "drain", b"drain", "flight_recorder", b"flight_recorder", "log_level", b"log_level", "profiling", b"profiling", "terminate_session", b"terminate_session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "arena_shrinkage", b"arena_shrinkage", "cancel", b"cancel", "drain", b"drain", "flight_recorder", b"flight_recorder", "log_level", b"log_level", "profiling", b"profiling", "terminate_session", b"terminate_session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RuntimeOptions: _TypeAlias = RuntimeOptions  # noqa: Y015
+
+@_typing.final
+class AdaptersOption(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADAPTERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def adapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Adapter]: ...
+    def __init__(
+        self,
+        *,
+        adapters: _abc.Iterable[Global___Adapter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdaptersOption: _TypeAlias = AdaptersOption  # noqa: Y015
+
+@_typing.final
+class Adapter(_message.Message):
+    """A LoRA adapter: a file *.onnx_adapter or a folder that holds one, relative to the model's folder."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    path: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Adapter: _TypeAlias = Adapter  # noqa: Y015
+
+@_typing.final
+class AdapterState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    state: Global___AdapterLoading.ValueType
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: Global___AdapterLoading.ValueType = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "name", b"name", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdapterState: _TypeAlias = AdapterState  # noqa: Y015
 
 @_typing.final
 class DrainOption(_message.Message):
@@ -358,6 +458,7 @@ class RuntimeOptionsState(_message.Message):
     UNSUPPORTED_FIELD_NUMBER: _builtins.int
     CANCELLED_REQUESTS_FIELD_NUMBER: _builtins.int
     REQUESTS_FIELD_NUMBER: _builtins.int
+    ADAPTERS_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     """Empty until the first SetRuntimeOptions."""
     serving_state: _inference_pb2.ServingState.ValueType
@@ -375,6 +476,10 @@ class RuntimeOptionsState(_message.Message):
     def unsupported(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Options this engine cannot apply, by annotation name; the others are applied."""
 
+    @_builtins.property
+    def adapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___AdapterState]:
+        """What the engine holds or has refused, once it was told."""
+
     def __init__(
         self,
         *,
@@ -385,10 +490,11 @@ class RuntimeOptionsState(_message.Message):
         unsupported: _abc.Iterable[_builtins.str] | None = ...,
         cancelled_requests: _builtins.int = ...,
         requests: _builtins.int = ...,
+        adapters: _abc.Iterable[Global___AdapterState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_requests", b"cancelled_requests", "options", b"options", "requests", b"requests", "revision", b"revision", "serving_state", b"serving_state", "unsupported", b"unsupported", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "cancelled_requests", b"cancelled_requests", "options", b"options", "requests", b"requests", "revision", b"revision", "serving_state", b"serving_state", "unsupported", b"unsupported", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

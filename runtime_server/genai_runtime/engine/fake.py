@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
+from genai_runtime.engine.protocol import AdapterState, EngineSpec, EngineStats, ModelInfo, Window
 from genai_runtime.engine.windows import Windows
 from genai_runtime.generation import EngineEvent, Finished, FinishReason, GenerationRequest, Tokens
 from genai_runtime.models.inspect import describe_model
@@ -65,6 +65,7 @@ class FakeEngine:
         self._changed = threading.Condition()
         self._rows: dict[str, _Row] = {}
         self._halted = False
+        self._adapters: tuple[AdapterState, ...] = ()
         self._vocabulary_size = 0
         self._windows = Windows(Path())
         self._prefix = "0"
@@ -145,6 +146,18 @@ class FakeEngine:
 
     def set_arena_shrinkage(self, on: bool) -> None:
         """There is no arena: it is taken and means nothing."""
+
+    @property
+    def adapters(self) -> tuple[AdapterState, ...]:
+        """All that were asked for."""
+        return self._adapters
+
+    def set_adapters(self, wanted: dict[str, Path]) -> None:
+        """Those whose path exists are there."""
+        self._adapters = tuple(
+            AdapterState(name, "loaded") if path.exists() else AdapterState(name, "rejected", "there is no such file")
+            for name, path in sorted(wanted.items())
+        )
 
     def stats(self) -> EngineStats:
         """Counts since the start."""

@@ -9,12 +9,13 @@ import asyncio
 import socket
 import struct
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import msgpack
 from pydantic import TypeAdapter, ValidationError
 
-from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
+from genai_runtime.engine.protocol import AdapterState, EngineSpec, EngineStats, ModelInfo, Window
 from genai_runtime.errors import EngineFailure
 from genai_runtime.generation import (
     EngineEvent,
@@ -126,14 +127,26 @@ class Fatal:
     message: str
 
 
-Option = SetLogLevel | SetArenaShrinkage
+@dataclass(frozen=True, slots=True)
+class SetAdapters:
+    """All that are wanted, by name. `Adapters` answers, and comes again when one could be unloaded."""
+
+    adapters: dict[str, Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    states: list[AdapterState]
+
+
+Option = SetLogLevel | SetArenaShrinkage | SetAdapters
 ToEngine = Load | Submit | Cancel | Halt | Resume | OpenWindow | CloseWindow | Option | Ping | Shutdown
-ToFront = Loaded | LoadFailed | Pong | Events | Fatal
+ToFront = Loaded | LoadFailed | Pong | Events | Adapters | Fatal
 Message = ToEngine | ToFront
 
 _KINDS: tuple[type[Message], ...] = (
-    *(Load, Submit, Cancel, Halt, Resume, OpenWindow, CloseWindow, SetLogLevel, SetArenaShrinkage, Ping, Shutdown),
-    *(Loaded, LoadFailed, Pong, Events, Fatal),
+    *(Load, Submit, Cancel, Halt, Resume, OpenWindow, CloseWindow, SetLogLevel, SetArenaShrinkage, SetAdapters),
+    *(Ping, Shutdown, Loaded, LoadFailed, Pong, Events, Adapters, Fatal),
 )
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in _KINDS}
 _EVENTS = Events.__name__

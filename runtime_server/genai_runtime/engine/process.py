@@ -1,18 +1,19 @@
 """The engine process as the front sees it: requests in, events out, supervised and restarted with back-off.
 
 Implements `front.ports.EngineLink`, and the windows' part for the profile registry. What is restored after a restart:
-the model, a halt, the log level and the arena's shrinkage. Requests in flight fail, and windows are gone; their owners
-hear it from `on_change`.
+the model, a halt, the log level, the adapters and the arena's shrinkage. Requests in flight fail, and windows are
+gone; their owners hear it from `on_change`.
 """
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
 from genai_runtime.engine import frames
 from genai_runtime.engine.child import EngineChild
-from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
+from genai_runtime.engine.protocol import AdapterState, EngineSpec, EngineStats, ModelInfo, Window
 from genai_runtime.engine.stream import GenerationStream
 from genai_runtime.engine.watch import EndingRequests, watch
 from genai_runtime.errors import EngineFailure, InvalidRequest, RuntimeServerError
@@ -52,6 +53,8 @@ class EngineProcess:
         self._halted = False
         self._log_level = ""  # what the process was started with
         self._arena_shrinkage = False
+        self._adapters: dict[str, Path] | None = None  # those of the spec
+        self._adapter_listeners: list[Callable[[list[AdapterState]], None]] = []
         self._why_down = "the engine process has not been started"
         self._change_listeners: list[Callable[[bool], None]] = []
         self._window_listeners: list[Callable[[WindowProgress], None]] = []
@@ -127,6 +130,15 @@ class EngineProcess:
         self._arena_shrinkage = on
         self._tell(frames.SetArenaShrinkage(on))
 
+    def set_adapters(self, wanted: dict[str, Path]) -> None:
+        """Have these LoRA adapters and no others. What becomes of them is told to listeners. Holds over restarts."""
+        self._adapters = wanted
+        self._tell(frames.SetAdapters(wanted))
+
+    def on_adapters(self, listener: Callable[[list[AdapterState]], None]) -> None:
+        """`listener` hears of all adapters after `set_adapters`, and when one could be unloaded."""
+        self._adapter_listeners.append(listener)
+
     def open_window(self, window: Window) -> None:
         """Profile every run from now on; an open window is closed first. Raises `EngineFailure` without an engine."""
         self._need_child().send(frames.OpenWindow(window))
@@ -176,6 +188,8 @@ class EngineProcess:
             child.send(frames.SetLogLevel(self._log_level))
         if self._arena_shrinkage:
             child.send(frames.SetArenaShrinkage(on=True))
+        if self._adapters is not None:
+            child.send(frames.SetAdapters(self._adapters))
         self._child, self.info = child, info
         self._watch = asyncio.create_task(self._end_if_it_hangs(child), name="engine watch")
         self._announce(up=True)
@@ -235,24 +249,30 @@ class EngineProcess:
 
     def _dispatch(self, message: frames.Message) -> None:
         match message:
-            case frames.Events(tokens, finished, progress):
-                for piece in tokens:
-                    stream = self._streams.get(piece.request_id)
-                    if stream is not None and not stream.put(piece):
-                        self._cut_off(stream)
-                for end in finished:
-                    self._ending.ended(end.request_id)
-                    stream = self._streams.pop(end.request_id, None)
-                    if stream is not None:
-                        stream.put(end)
-                for each in progress:
-                    for listener in self._window_listeners:
-                        listener(each)
+            case frames.Events():
+                self._dispatch_events(message)
+            case frames.Adapters(states):
+                for hear in self._adapter_listeners:
+                    hear(states)
             case frames.Pong(number, stats):
                 if (future := self._pings.pop(number, None)) and not future.done():
                     future.set_result(stats)
             case _:
                 raise EngineFailure(f"the engine process sent {type(message).__name__} while it was serving")
+
+    def _dispatch_events(self, events: frames.Events) -> None:
+        for piece in events.tokens:
+            stream = self._streams.get(piece.request_id)
+            if stream is not None and not stream.put(piece):
+                self._cut_off(stream)
+        for end in events.finished:
+            self._ending.ended(end.request_id)
+            stream = self._streams.pop(end.request_id, None)
+            if stream is not None:
+                stream.put(end)
+        for each in events.progress:
+            for listener in self._window_listeners:
+                listener(each)
 
     def _cut_off(self, stream: GenerationStream) -> None:
         """Nobody reads it: its requests end."""

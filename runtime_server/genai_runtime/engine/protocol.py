@@ -1,7 +1,7 @@
 """What an engine is. Both engines and the fake implement `Engine`; the worker and the front know nothing else.
 
-One thread, the worker's, owns an engine: it alone calls `load`, `submit`, `step`, `open_window`, `close_window` and
-`set_arena_shrinkage`.
+One thread, the worker's, owns an engine: it alone calls `load`, `submit`, `step`, `open_window`, `close_window`,
+`set_adapters` and `set_arena_shrinkage`.
 `cancel`, `halt` and `resume` may be called from any other thread at any time: they take effect *inside* a run that is
 in progress (a prefill of a long prompt included) and their events come out of the next `step`.
 """
@@ -72,6 +72,15 @@ class ModelInfo:
     inter_op_threads: int = 0  # 0: operators run one after the other
     spinning: bool = False
     thread_cpus: list[int] = field(default_factory=list)  # the CPU of each thread; empty: they go where there is room
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterState:
+    """A LoRA adapter that is there or was asked for. `state`: loaded, unloading (requests still use it), rejected."""
+
+    name: str
+    state: str
+    message: str = ""
 
 
 # What a request may use beyond temperature, top_k, top_p, repetition_penalty and seed.
@@ -161,6 +170,18 @@ class Engine(Protocol):
         """Give the arena's unused memory back after each of a prompt's runs, from the next one on.
 
         Not called where `ModelInfo.unsupported_options` says arena-shrinkage.
+        """
+        ...
+
+    @property
+    def adapters(self) -> tuple[AdapterState, ...]:
+        """Another tuple when anything about them has changed."""
+        ...
+
+    def set_adapters(self, wanted: dict[str, Path]) -> None:
+        """Have these LoRA adapters, by name, and no others; one that cannot be loaded is rejected, and does no harm.
+
+        One that requests use is unloaded when the last of them has ended; no new one may use it.
         """
         ...
 

@@ -9,12 +9,13 @@ it ends the run at its start. A stopped generator is never used again, because i
 """
 
 import threading
+from pathlib import Path
 
 import structlog
 
 from genai_runtime.engine import single_load
 from genai_runtime.engine.genai_capi import GenAIError, Generator, Model
-from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
+from genai_runtime.engine.protocol import AdapterState, EngineSpec, EngineStats, ModelInfo, Window
 from genai_runtime.engine.single_row import Row
 from genai_runtime.engine.windows import Windows
 from genai_runtime.errors import EngineFailure
@@ -32,6 +33,7 @@ class SingleEngine:
         self._running: Generator | None = None
         self._running_id = ""
         self._halted = False
+        self._adapters: tuple[AdapterState, ...] = ()
         self._model: Model | None = None
         self._info: ModelInfo | None = None
         self._windows: Windows | None = None
@@ -107,6 +109,16 @@ class SingleEngine:
     def set_arena_shrinkage(self, on: bool) -> None:
         """GenAI has no way to change its run options once a model is loaded. Raises `EngineFailure`."""
         raise EngineFailure(f"the engine single cannot set arena-shrinkage to {on:d}; the engine batch can")
+
+    @property
+    def adapters(self) -> tuple[AdapterState, ...]:
+        """Those that were refused."""
+        return self._adapters
+
+    def set_adapters(self, wanted: dict[str, Path]) -> None:
+        """GenAI's generators take one container of adapters each: none is loaded here."""
+        why = "the engine single has no adapters; the engine batch does"
+        self._adapters = tuple(AdapterState(name, "rejected", why) for name in sorted(wanted))
 
     def stats(self) -> EngineStats:
         """Counts since the start. Thread-safe."""

@@ -25,7 +25,7 @@ from genai_runtime.engine.fake import FakeEngine
 from genai_runtime.engine.inbox import Inbox
 from genai_runtime.engine.loading import load
 from genai_runtime.engine.outbox import Outbox
-from genai_runtime.engine.protocol import Engine, EngineSpec
+from genai_runtime.engine.protocol import AdapterState, Engine, EngineSpec
 from genai_runtime.engine.single import SingleEngine
 from genai_runtime.errors import EngineFailure, ModelUnusable
 from genai_runtime.generation import Finished, FinishReason
@@ -44,6 +44,7 @@ class Worker:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._sending = threading.Lock()
+        self._adapters_told: tuple[AdapterState, ...] | None = None
 
     def run(self) -> None:
         """Load, then serve. Returns when the front says so, is gone, or the model cannot be loaded."""
@@ -65,12 +66,13 @@ class Worker:
 
     def _serve(self, inbox: Inbox, outbox: Outbox, engine: Engine) -> None:
         stopping = False
+        self._adapters_told = engine.adapters
         while not inbox.closed and not (stopping and not engine.busy()):
             if not engine.busy() and not stopping:
                 inbox.wait(_IDLE_SECONDS)
             messages, events = inbox.take()
             for message in messages:
-                stopping |= _apply(message, engine)
+                stopping |= self._apply(message, engine)
             if stopping:
                 for request_id in inbox.active:
                     engine.cancel(request_id, FinishReason.SHUTDOWN)
@@ -84,11 +86,22 @@ class Worker:
             outbox.add(events)
             if not inbox.closed:
                 self._tell(outbox, hurry=not engine.busy())
+                self._tell_adapters(engine)
 
     def _tell(self, outbox: Outbox, *, hurry: bool) -> None:
         frame = outbox.take(hurry=hurry)
         if frame is not None:
             self._send(frame)
+
+    def _apply(self, message: frames.ToEngine, engine: Engine) -> bool:
+        if isinstance(message, frames.SetAdapters):
+            self._adapters_told = None  # it is answered even if nothing has changed
+        return _apply(message, engine)
+
+    def _tell_adapters(self, engine: Engine) -> None:
+        if engine.adapters is not self._adapters_told:
+            self._adapters_told = engine.adapters
+            self._send(frames.Adapters([*engine.adapters]))
 
     def _read(self, inbox: Inbox, engine: Engine) -> None:
         """The reader thread."""
@@ -136,6 +149,8 @@ def _apply(message: frames.ToEngine, engine: Engine) -> bool:
             set_log_level(level)
         case frames.SetArenaShrinkage(on):
             engine.set_arena_shrinkage(on)
+        case frames.SetAdapters(wanted):
+            engine.set_adapters(wanted)
         case frames.Shutdown():
             engine.close_window("shutdown")
             return True

@@ -13,7 +13,7 @@ from genai_protocol.v1 import control_pb2 as pb
 from genai_protocol.v1 import control_pb2_grpc as pb_grpc
 from genai_protocol.v1 import inference_pb2
 from genai_runtime.errors import RuntimeServerError
-from genai_runtime.front.control_options import message_of, options_of
+from genai_runtime.front.control_options import adapter_messages, message_of, options_of
 from genai_runtime.front.control_windows import WindowCalls, describe_profile
 from genai_runtime.front.dialects import status
 from genai_runtime.front.dialects.model_card import STATES, ModelCard
@@ -128,6 +128,7 @@ class ControlService(pb_grpc.ControlServiceServicer):
             unsupported=self._options.missing(),
             cancelled_requests=self._options.parts.rule.count,
             requests=len(self._service.requests()),
+            adapters=adapter_messages(self._options.parts.adapters.states),
         )
 
     async def _authorise(self, context: Context, *, reading_profiles: bool = False) -> None:

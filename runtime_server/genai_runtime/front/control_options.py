@@ -1,9 +1,18 @@
 """RuntimeOptions of the control protocol, to and from the server's own plain data. Pure; what they do is elsewhere."""
 
+from collections.abc import Iterable
+
 from genai_protocol.v1 import control_pb2 as pb
+from genai_runtime.engine.protocol import AdapterState
 from genai_runtime.front.cancel_rules import CancelRule
 from genai_runtime.front.ports import WantedRecorder, WantedWindow
 from genai_runtime.front.runtime_options import Options
+
+_ADAPTER_STATES = {
+    "loaded": pb.ADAPTER_LOADING_LOADED,
+    "unloading": pb.ADAPTER_LOADING_UNLOADING,
+    "rejected": pb.ADAPTER_LOADING_REJECTED,
+}
 
 
 def options_of(message: pb.RuntimeOptions) -> Options:
@@ -16,6 +25,9 @@ def options_of(message: pb.RuntimeOptions) -> Options:
         drain_seconds=message.drain.deadline_seconds if message.HasField("drain") else None,
         cancel=_rule(message.cancel) if message.HasField("cancel") else None,
         flight_recorder=_recorder(message.flight_recorder) if message.HasField("flight_recorder") else None,
+        adapters=tuple((each.name, each.path) for each in message.adapters.adapters)
+        if message.HasField("adapters")
+        else None,
     )
 
 
@@ -48,7 +60,15 @@ def message_of(options: Options) -> pb.RuntimeOptions:
             for_seconds=recorder.for_seconds,
             max_per_hour=recorder.max_per_hour,
         ),
+        adapters=None
+        if options.adapters is None
+        else pb.AdaptersOption(adapters=[pb.Adapter(name=name, path=path) for name, path in options.adapters]),
     )
+
+
+def adapter_messages(states: Iterable[AdapterState]) -> list[pb.AdapterState]:
+    """What has become of each."""
+    return [pb.AdapterState(name=each.name, state=_ADAPTER_STATES[each.state], message=each.message) for each in states]
 
 
 def _window(asked: pb.ProfilingOption) -> WantedWindow:

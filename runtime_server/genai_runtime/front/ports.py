@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from genai_runtime.engine.protocol import EngineStats, ModelInfo
+from genai_runtime.engine.protocol import AdapterState, EngineStats, ModelInfo
 from genai_runtime.generation import Finished, FinishReason, GenerationRequest, Tokens
 from genai_runtime.profiling.record import Profile
 from genai_runtime.profiling.selection import Selection
@@ -73,6 +73,14 @@ class EngineLink(Protocol):
 
     def set_arena_shrinkage(self, on: bool) -> None:
         """Whether a prompt's runs give the arena's unused memory back. Holds over restarts of the process."""
+        ...
+
+    def set_adapters(self, wanted: dict[str, Path]) -> None:
+        """Have these LoRA adapters, by name, and no others. Holds over restarts of the process."""
+        ...
+
+    def on_adapters(self, listener: Callable[[list[AdapterState]], None]) -> None:
+        """`listener` hears of all adapters after `set_adapters`, and when one could be unloaded."""
         ...
 
     async def stop(self) -> None:

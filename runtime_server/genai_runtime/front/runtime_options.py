@@ -15,6 +15,7 @@ import structlog
 from genai_runtime.errors import InvalidRequest, RuntimeServerError
 from genai_runtime.front.cancel_rules import CancelRule, StandingRule
 from genai_runtime.front.drain import Drain, check_seconds
+from genai_runtime.front.live_adapters import LiveAdapters, Wanted, check_adapters
 from genai_runtime.front.logs import LEVELS, LogLevel
 from genai_runtime.front.ports import EngineLink, FlightRecorderPort, Profiles, WantedRecorder, WantedWindow
 from genai_runtime.front.state import StateHolder
@@ -27,6 +28,7 @@ ARENA_SHRINKAGE = "arena-shrinkage"
 DRAIN = "drain"
 CANCEL = "cancel"
 FLIGHT_RECORDER = "flight-recorder"
+ADAPTERS = "adapters"
 _MAX_REVISION = 128
 _LONGEST_OBJECTIVE = 3600.0
 _log = structlog.get_logger("genai_runtime.options")
@@ -43,6 +45,7 @@ class Options:
     drain_seconds: int | None = None
     cancel: CancelRule | None = None
     flight_recorder: WantedRecorder | None = None
+    adapters: Wanted | None = None  # None: as the process was started
 
     def wanted(self) -> set[str]:
         """Names of the options that are asked for."""
@@ -65,6 +68,7 @@ class Parts:
     level: LogLevel
     drain: Drain
     rule: StandingRule
+    adapters: LiveAdapters
 
 
 @dataclass(slots=True)
@@ -93,6 +97,7 @@ class RuntimeOptions:
         self._asked = wanted
         async with self._turn:
             await self._apply_profiling(wanted.profiling)
+            await self._apply_adapters(wanted.adapters)
             self.revision = revision
         self.received.set()
 
@@ -101,8 +106,9 @@ class RuntimeOptions:
         async with self._turn:
             self._serving = True
             wanted = self.applied
-            self.applied = replace(wanted, profiling=None, arena_shrinkage=False)
+            self.applied = replace(wanted, profiling=None, arena_shrinkage=False, adapters=None)
             self._apply_arena(wanted.arena_shrinkage)
+            await self._apply_adapters(wanted.adapters)
             if self.missing():
                 self.revision = ""  # nobody who asks this pod may take it for having what it does not have
             try:
@@ -166,6 +172,14 @@ class RuntimeOptions:
         self.applied = replace(self.applied, profiling=wanted)
         _log.info("runtime option applied", option=ENABLE_PROFILING, value=wanted.label if wanted else 0)
 
+    async def _apply_adapters(self, wanted: Wanted | None) -> None:
+        """The same ones again, if one was rejected: its file may be there by now."""
+        same = self.parts.adapters.same(wanted, self.applied.adapters)
+        if self._serving and not same:
+            await self.parts.adapters.set(wanted)
+        if wanted != self.applied.adapters:
+            self._now(ADAPTERS, len(wanted or ()), adapters=wanted)
+
 
 def _check(revision: str, wanted: Options) -> None:
     if not 0 < len(revision) <= _MAX_REVISION or not revision.isascii() or not revision.isprintable():
@@ -178,6 +192,8 @@ def _check(revision: str, wanted: Options) -> None:
         check_seconds(wanted.drain_seconds)
     if wanted.cancel is not None:
         wanted.cancel.check()
+    if wanted.adapters is not None:
+        check_adapters(wanted.adapters)
     if wanted.flight_recorder is not None:
         _check_recorder(wanted.flight_recorder)
 

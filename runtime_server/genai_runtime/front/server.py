@@ -6,6 +6,7 @@ Every decision about requests, options or profiles is in the parts.
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -29,11 +30,12 @@ from genai_runtime.front.generating import GenerationService, ServiceLimits
 from genai_runtime.front.http.app import Served, build_app
 from genai_runtime.front.http.listener import HttpListener
 from genai_runtime.front.listeners import ControlListener, DataListener
+from genai_runtime.front.live_adapters import LiveAdapters
 from genai_runtime.front.logs import LogLevel
 from genai_runtime.front.measuring import Measuring
 from genai_runtime.front.metrics import Metrics, MetricsServer
 from genai_runtime.front.ports import EngineLink, Profiles
-from genai_runtime.front.runtime_options import Parts, RuntimeOptions
+from genai_runtime.front.runtime_options import ADAPTERS, Parts, RuntimeOptions
 from genai_runtime.front.served_model import ServedModel
 from genai_runtime.front.state import ServingState, StateHolder
 from genai_runtime.front.tls import CertificateFiles, grpc_credentials
@@ -77,7 +79,9 @@ class RuntimeServer:
         self._card = ModelCard(name, settings.max_concurrent_requests, self._service, self.state)
         self._measuring = Measuring(self._service, profiles)
         self._log_level = LogLevel(engine.set_log_level)
-        parts = Parts(self._log_level, Drain(self.state, self._terminate_all), self._service.rule)
+        started_with = {name: path.resolve() for name, path in settings.adapters.items()}
+        adapters = LiveAdapters(engine, folder.resolve(), started_with, self._adapters_changed)
+        parts = Parts(self._log_level, Drain(self.state, self._terminate_all), self._service.rule, adapters)
         self._recorder = FlightRecorder(self.metrics, profiles)
         self._options = RuntimeOptions(engine, profiles, self.state, parts, self._recorder)
         self._access = Access(settings.api_keys_dir)
@@ -128,6 +132,15 @@ class RuntimeServer:
             await asyncio.gather(coming_up, stopped, return_exceptions=True)
             await self._drain()
             await self._close()
+
+    def _adapters_changed(self, names: list[str]) -> None:
+        """What requests may name from here on."""
+        model = self._service.model
+        if model is not None:
+            features = {*model.info.features} - {ADAPTERS} | ({ADAPTERS} if names else set())
+            info = replace(model.info, adapters=names, features=sorted(features))
+            self._service.model = replace(model, info=info)
+            self.metrics.show_model(info)
 
     async def _come_up(self) -> None:
         """Load, generate, hear the operator's first word: only then readiness."""

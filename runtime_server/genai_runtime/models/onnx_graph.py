@@ -56,6 +56,7 @@ class OnnxGraph:
     outputs: dict[str, Tensor] = field(default_factory=dict)
     initializers: dict[str, Tensor] = field(default_factory=dict)
     value_infos: dict[str, Tensor] = field(default_factory=dict)
+    replaceable: set[str] = field(default_factory=set)  # weights that are inputs too: what a LoRA adapter replaces
 
 
 def read_graph(path: Path) -> OnnxGraph:
@@ -90,7 +91,8 @@ def _graph(data: Buffer, at: Field) -> OnnxGraph:
             tensor = read(data, each)
             into[tensor.name] = tensor
     for name in graph.initializers:
-        graph.inputs.pop(name, None)
+        if graph.inputs.pop(name, None) is not None:
+            graph.replaceable.add(name)
     return graph
 
 

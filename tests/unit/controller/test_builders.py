@@ -55,6 +55,7 @@ def test_live_options_are_in_no_child() -> None:
     plain = build(make_model())
     assert build(make_model(runtimeOptions=LIVE)) == plain
     assert build(make_model({"terminate-session": "1", "enable-profiling": "x"})) == plain
+    assert build(make_model(adapters=[{"name": "a", "path": "adapters/a.onnx_adapter"}])) == plain
 
 
 def test_replicas_change_no_pod() -> None:
@@ -171,18 +172,6 @@ def test_the_engine_is_told_what_was_said_and_no_more(engine: dict[str, Any], wa
     found = settings(make_model(engine=engine))
     assert {name: found[name] for name in want} == want
     assert _OF_THE_ENGINE & set(found) == _OF_THE_ENGINE & set(want)
-
-
-@pytest.mark.parametrize(
-    ("uri", "want"),
-    [
-        ("pvc://weights/llama/int4", "/models/llama/int4/adapters/a.onnx_adapter"),
-        ("builtin://hello", "/opt/genai/models/hello/adapters/a.onnx_adapter"),
-    ],
-)
-def test_adapters_lie_in_the_models_folder(uri: str, want: str) -> None:
-    model = make_model(model={"uri": uri}, adapters=[{"name": "a", "path": "adapters/a.onnx_adapter"}])
-    assert settings(model)["adapters"] == {"a": want}
 
 
 def test_credentials_are_whole_folders_so_that_they_change_without_a_restart() -> None:

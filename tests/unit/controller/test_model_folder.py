@@ -166,9 +166,3 @@ def test_models_are_fetched_through_the_operators_proxies() -> None:
     ]
     assert "HTTPS_PROXY" not in {each["name"] for each in spec["containers"][0]["env"]}
     assert "env" not in initial(pod(source("hf://org/name")))
-
-
-@pytest.mark.parametrize("uri", FETCHED[:1])
-def test_adapters_lie_in_the_fetched_folder(uri: str) -> None:
-    spec = pod(make_model(model={"uri": uri}, adapters=[{"name": "a", "path": "adapters/a.onnx_adapter"}]))
-    assert "/models/model/adapters/a.onnx_adapter" in spec["containers"][0]["env"][0]["value"]

@@ -10,7 +10,7 @@ import pytest
 
 from genai_runtime.engine.batch.engine import BatchEngine
 from genai_runtime.errors import ModelUnusable
-from genai_runtime.generation import EngineEvent
+from genai_runtime.generation import EngineEvent, Finished
 from support.batch_engines import Make, alone, batch_engines, free_run
 from support.engines import run_engine, tokens_of
 from support.lora import write_adapter
@@ -76,3 +76,69 @@ def test_adapters_that_are_not_there_are_refused_by_name(make: Make, tmp_path: P
         with pytest.raises(ModelUnusable, match=str(path)) as caught:
             make(adapters={"legal": path})
         assert caught.value.reason == "ModelNotFound"
+
+
+def states(engine: BatchEngine) -> dict[str, str]:
+    return {each.name: each.state for each in engine.adapters}
+
+
+def test_adapters_come_and_go_on_a_live_engine(make: Make, tmp_path: Path, adapters: dict[str, Path]) -> None:
+    """An engine that was loaded with none has them later, and tokens as one that was loaded with them."""
+    folder = TinyDecoder(lora_rank=0).write(tmp_path / "model")
+    with_all = make(model_dir=folder, adapters=adapters, max_concurrent=4, max_sequence_length=256)
+    wanted = [free_run(f"r{n}", 40, 3, 20, adapter=name) for n, name in enumerate(("", "legal", "medical"))]
+    expected = [alone(with_all, each) for each in wanted]
+    engine = make(model_dir=folder, max_concurrent=4, max_sequence_length=256)
+    assert alone(engine, wanted[0]) == expected[0]
+    assert states(engine) == {}
+    engine.set_adapters(adapters)
+    assert states(engine) == {"legal": "loaded", "medical": "loaded"}
+    assert [alone(engine, each) for each in wanted] == expected
+    engine.set_adapters({"legal": adapters["medical"]})
+    assert states(engine) == {"legal": "loaded"}
+    assert alone(engine, dataclasses.replace(wanted[1], request_id="again")) == expected[2]
+
+
+def test_an_adapter_in_use_goes_with_its_last_request(engine: BatchEngine, adapters: dict[str, Path]) -> None:
+    long, other = free_run("long", 20, 1, 60, adapter="legal"), free_run("other", 20, 1, 5, adapter="legal")
+    expected = alone(engine, long)
+    engine.submit(long)
+    events = engine.step()
+    engine.set_adapters({"medical": adapters["medical"]})
+    assert states(engine) == {"legal": "unloading", "medical": "loaded"}
+    engine.submit(other)
+    run_engine(engine, events)
+    assert tokens_of(events, "long") == expected
+    assert [each.message for each in events if isinstance(each, Finished) and each.request_id == "other"] == [
+        "the model has no adapter 'legal'; it has: medical"
+    ]
+    assert states(engine) == {"medical": "loaded"}
+
+
+def test_one_that_cannot_be_loaded_harms_no_other(engine: BatchEngine, adapters: dict[str, Path]) -> None:
+    first = free_run("r", 20, 1, 20, adapter="legal")
+    expected = alone(engine, first)
+    broken = adapters["legal"].parent / "broken.onnx_adapter"
+    broken.write_bytes(b"no adapter")
+    absent = adapters["legal"].parent / "absent"
+    engine.set_adapters({**adapters, "broken": broken, "absent": absent})
+    assert states(engine) == {"legal": "loaded", "medical": "loaded", "broken": "rejected", "absent": "rejected"}
+    assert "does not exist" in next(each.message for each in engine.adapters if each.name == "absent")
+    assert alone(engine, dataclasses.replace(first, request_id="s")) == expected
+
+
+def test_a_graph_without_such_weights_takes_no_adapter(make: Make, tmp_path: Path, adapters: dict[str, Path]) -> None:
+    engine = make(model_dir=TinyDecoder().write(tmp_path / "model"), max_concurrent=2, max_sequence_length=64)
+    engine.set_adapters({"legal": adapters["legal"]})
+    assert states(engine) == {"legal": "rejected"}
+
+
+def test_prefixes_of_one_adapter_are_not_those_of_the_next_of_its_name(
+    engine: BatchEngine, adapters: dict[str, Path]
+) -> None:
+    medical = free_run("m", 200, 1, 5, adapter="medical")
+    legal = dataclasses.replace(medical, request_id="l", adapter="legal")
+    expected = alone(engine, medical)
+    alone(engine, legal)
+    engine.set_adapters({"legal": adapters["medical"]})
+    assert alone(engine, dataclasses.replace(legal, request_id="again")) == expected

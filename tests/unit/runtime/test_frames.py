@@ -9,7 +9,7 @@ import msgpack
 import pytest
 
 from genai_runtime.engine import frames
-from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
+from genai_runtime.engine.protocol import AdapterState, EngineSpec, EngineStats, ModelInfo, Window
 from genai_runtime.errors import EngineFailure
 from genai_runtime.generation import (
     Finished,
@@ -47,6 +47,8 @@ MESSAGES: list[frames.Message] = [
     frames.CloseWindow("disabled"),
     frames.SetLogLevel("debug"),
     frames.SetArenaShrinkage(on=True),
+    frames.SetAdapters({"a": Path("/models/a")}),
+    frames.Adapters([AdapterState("a", "rejected", "ünïcode")]),
     frames.Ping(7),
     frames.Shutdown(),
     frames.Loaded(INFO),

@@ -8,6 +8,7 @@ import pytest
 from genai_runtime.errors import EngineFailure, InvalidRequest
 from genai_runtime.front.cancel_rules import CancelRule, StandingRule
 from genai_runtime.front.drain import Drain
+from genai_runtime.front.live_adapters import LiveAdapters
 from genai_runtime.front.logs import LogLevel
 from genai_runtime.front.ports import WantedRecorder, WantedWindow
 from genai_runtime.front.request_record import RequestRecord
@@ -23,7 +24,9 @@ def no_end(record: RequestRecord, words: str) -> bool:
 @pytest.fixture
 def starting(tmp_path: Path) -> RuntimeOptions:
     engine, state = ScriptedEngine(), StateHolder()
-    parts = Parts(LogLevel(engine.set_log_level), Drain(state, lambda words: None), StandingRule(list, no_end))
+    adapters = LiveAdapters(engine, tmp_path, {"own": tmp_path / "own"}, lambda names: None)
+    level, drain = LogLevel(engine.set_log_level), Drain(state, lambda words: None)
+    parts = Parts(level, drain, StandingRule(list, no_end), adapters)
     return RuntimeOptions(engine, RecordedProfiles(tmp_path), state, parts)
 
 
@@ -183,3 +186,34 @@ async def test_a_hostile_value_changes_nothing_and_is_named(
     assert error.value.field == field
     assert len(error.value.message) < 300
     assert (options.revision, options.applied, options.engine.calls) == ("", Options(), [])  # type: ignore[attr-defined]
+
+
+async def test_adapters_are_compared_with_those_of_the_start(options: RuntimeOptions) -> None:
+    calls = options.engine.calls  # type: ignore[attr-defined]
+    await options.set("r", Options())
+    assert calls == []
+    await options.set("s", Options(adapters=(("a", "adapters/a"),)))
+    await options.set("t", Options(adapters=(("a", "adapters/a"),)))
+    await options.set("u", Options(adapters=()))
+    await options.set("v", Options())
+    assert calls == ["adapters ['a']", "adapters []", "adapters ['own']"]
+
+
+async def test_adapters_asked_for_during_the_start_come_when_the_pod_serves(starting: RuntimeOptions) -> None:
+    await starting.set("r", Options(adapters=(("a", "a"),)))
+    assert starting.engine.calls == []  # type: ignore[attr-defined]
+    await starting.begin_serving()
+    assert starting.engine.calls == ["adapters ['a']"]  # type: ignore[attr-defined]
+    assert starting.applied.adapters == (("a", "a"),)
+
+
+@pytest.mark.parametrize(
+    "adapters",
+    [(("a", "../b"),), (("a", "/etc/passwd"),), (("a b", "c"),), (("a", "b"), ("a", "c")), (("a", ""),)],
+)
+async def test_an_adapter_outside_the_models_folder_changes_nothing(
+    options: RuntimeOptions, adapters: tuple[tuple[str, str], ...]
+) -> None:
+    with pytest.raises(InvalidRequest, match=r"options\.adapters"):
+        await options.set("r", Options(adapters=adapters))
+    assert options.engine.calls == []  # type: ignore[attr-defined]

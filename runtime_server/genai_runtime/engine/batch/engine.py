@@ -12,12 +12,14 @@ request and, if the run in progress is for nobody else, ends it; all rows stay a
 import threading
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import structlog
 
 from genai_runtime.engine import ort
 from genai_runtime.engine.batch import schedule
+from genai_runtime.engine.batch.adapters import Adapters
 from genai_runtime.engine.batch.decoding import Decoding
 from genai_runtime.engine.batch.graph import Graph
 from genai_runtime.engine.batch.load import Loaded, MakeGraph, load
@@ -26,7 +28,7 @@ from genai_runtime.engine.batch.rows import Rows
 from genai_runtime.engine.batch.runs import Runs, Terminated
 from genai_runtime.engine.batch.sampling import RowSampler
 from genai_runtime.engine.batch.sequence import Sequence
-from genai_runtime.engine.protocol import EngineSpec, EngineStats, ModelInfo, Window
+from genai_runtime.engine.protocol import AdapterState, EngineSpec, EngineStats, ModelInfo, Window
 from genai_runtime.engine.windows import Windows
 from genai_runtime.errors import EngineFailure, InvalidRequest
 from genai_runtime.generation import EngineEvent, Finished, FinishReason, GenerationRequest
@@ -65,13 +67,19 @@ class BatchEngine:
 
         runs = Runs(self._lock, options, windows)
         decoding = Decoding(model.graph, model.rows, runs, speculate=spec.speculation != "off")
-        self._parts = _Parts(model, windows, runs, decoding)
+
+        def forget(adapter: str) -> None:
+            runs.forget(adapter)
+            model.rows.prefixes.shrink(0)  # another adapter may come by this name
+
+        adapters = Adapters(model.graph, spec.adapters, forget)
+        self._parts = _Parts(model, windows, runs, decoding, adapters)
         return model.info
 
     def submit(self, request: GenerationRequest) -> None:
         """Take a request; its tokens and its one `Finished` come out of `step`."""
         parts = self._loaded()
-        problem = _problem(request, parts.model)
+        problem = _problem(request, parts.model, parts.adapters)
         room = parts.model.info.max_sequence_length - len(request.prompt)
         prompt = np.array([] if problem else request.prompt, np.int64)
         self._number += 1
@@ -115,6 +123,8 @@ class BatchEngine:
         self._prefill(parts, events)
         self._decode(parts, events)
         self._reap(events)
+        if parts.adapters.waiting:
+            parts.adapters.settle(self._adapters_in_use())
         parts.windows.stepped(parts.decoding.generated_tokens, parts.runs.counts["prefill"], busy=bool(self._held))
         events += parts.windows.events()
         if not events and self._waiting and len(self._waiting) == len(self._held):
@@ -142,6 +152,15 @@ class BatchEngine:
     def set_arena_shrinkage(self, on: bool) -> None:
         """Give the arena's unused memory back after each of a prompt's runs, from the next one on."""
         self._loaded().runs.shrink_arena(on)
+
+    @property
+    def adapters(self) -> tuple[AdapterState, ...]:
+        """Another tuple when anything about them has changed."""
+        return self._loaded().adapters.states
+
+    def set_adapters(self, wanted: dict[str, Path]) -> None:
+        """Have these LoRA adapters, by name, and no others; those in use are unloaded after their last request."""
+        self._loaded().adapters.want(wanted, self._adapters_in_use())
 
     def stats(self) -> EngineStats:
         """Counts since the start. Thread-safe."""
@@ -324,6 +343,10 @@ class BatchEngine:
             rows.memory.grow(rows.lengths[: len(rows.slots)])
             rows.fit()
 
+    def _adapters_in_use(self) -> set[str]:
+        with self._lock:
+            return {each.request.adapter for each in self._held.values()}
+
     def _request(self, request_id: str) -> GenerationRequest | None:
         sequence = self._held.get(request_id)
         return sequence.request if sequence is not None else None
@@ -342,9 +365,10 @@ class _Parts:
     windows: Windows
     runs: Runs
     decoding: Decoding
+    adapters: Adapters
 
 
-def _problem(request: GenerationRequest, model: Loaded) -> str:
+def _problem(request: GenerationRequest, model: Loaded, adapters: Adapters) -> str:
     """Why the request cannot be served, whatever the front has checked before; empty if it can."""
     prompt, info = request.prompt, model.info
     if not prompt or request.max_tokens < 1:
@@ -353,8 +377,8 @@ def _problem(request: GenerationRequest, model: Loaded) -> str:
         return f"the prompt's {len(prompt)} tokens leave no room in a sequence of {info.max_sequence_length}"
     if min(prompt) < 0 or max(prompt) >= info.vocabulary_size:
         return f"the prompt has a token outside of the vocabulary of {info.vocabulary_size}"
-    if request.adapter and request.adapter not in info.adapters:
-        return f"the model has no adapter {request.adapter!r}; it has: {', '.join(info.adapters) or 'none'}"
+    if request.adapter and request.adapter not in adapters.usable:
+        return f"the model has no adapter {request.adapter!r}; it has: {', '.join(adapters.usable) or 'none'}"
     most = min(len(prompt) + request.max_tokens, info.max_sequence_length) - 1
     if blocks(most) > info.kv_tokens:
         return (

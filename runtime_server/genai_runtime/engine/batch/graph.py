@@ -124,20 +124,36 @@ class Graph:
             raise ModelUnusable(
                 "OutOfMemory", f"{wanted} finds no room ({error}); lower maxBatchSize or maxSequenceLength"
             ) from None
-        for name, path in spec.adapters.items():
-            graph._add_adapter(name, path)
+        try:
+            for name, path in spec.adapters.items():
+                graph.add_adapter(name, path)
+        except ModelUnusable:
+            graph.close()
+            raise
         return graph
 
-    def _add_adapter(self, name: str, path: Path) -> None:
-        """Load a LoRA adapter and try it: only a run tells whether the graph has the weights that it replaces."""
+    def add_adapter(self, name: str, path: Path) -> None:
+        """Load a LoRA adapter and try it: only a run tells whether the graph has the weights that it replaces.
+
+        The last row must be nobody's. Raises `ModelUnusable`: then all is as before.
+        """
+        if not self._layout.graph.replaceable:
+            why = "its graph has no weights that are inputs as well"
+            raise ModelUnusable("ModelInvalid", f"the adapter {name!r} does not fit the model: {why}")
         try:
             self._adapters[name] = ort.LoraAdapter(path)
             with ort.RunOptions() as options:
                 self.set_adapter(options, name)
-                self.prefill(0, self._widths[:1], 0, options)
+                self.prefill(self.rows - 1, self._widths[:1], 0, options)
         except ort.OrtError as error:
-            self.close()
+            self.remove_adapter(name)
             raise ModelUnusable("ModelInvalid", f"the adapter {name!r} does not fit the model: {error}") from None
+
+    def remove_adapter(self, name: str) -> None:
+        """Free a LoRA adapter that no run options hold any more."""
+        adapter = self._adapters.pop(name, None)
+        if adapter is not None:
+            adapter.close()
 
     def decode(
         self, n: int, lengths: Sequence[int], run_options: ort.RunOptions | None = None, first: int = 0

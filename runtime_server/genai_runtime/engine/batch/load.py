@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 
 from genai_runtime.engine import genai_capi, ort
+from genai_runtime.engine.batch.adapters import adapter_file
 from genai_runtime.engine.batch.chunk import fitting_chunk
 from genai_runtime.engine.batch.grammar import Grammars, GuidanceUnavailable
 from genai_runtime.engine.batch.graph import Graph, KvBlock
@@ -21,8 +22,9 @@ from genai_runtime.engine.session_options import thread_cpus
 from genai_runtime.errors import ModelUnusable
 from genai_runtime.memory_limit import memory_limit
 from genai_runtime.models.inspect import InspectedModel, describe_model
+from genai_runtime.models.onnx_graph import read_graph
+from genai_runtime.models.onnx_wire import NotOnnx
 
-_ADAPTER_SUFFIX = ".onnx_adapter"
 _LONGEST_WARM_UP = 16_384
 _log = structlog.get_logger("genai_runtime.engine")
 
@@ -43,8 +45,9 @@ class Loaded:
 def load(spec: EngineSpec, make_graph: MakeGraph = Graph.load) -> Loaded:
     """Load what `spec` names. Raises `ModelUnusable`."""
     inspected = describe_model(spec.model_dir)
-    spec = dataclasses.replace(spec, adapters={name: _adapter_file(path) for name, path in spec.adapters.items()})
-    spare = bool(spec.adapters)  # rows of different adapters are exchanged over it
+    spec = dataclasses.replace(spec, adapters={name: adapter_file(path) for name, path in spec.adapters.items()})
+    # Rows of different adapters are exchanged over it, and new adapters are tried in it.
+    spare = bool(spec.adapters) or _takes_adapters(spec.model_dir / inspected.decoder_filename)
     wanted = min(spec.max_sequence_length or inspected.context_length, inspected.context_length)
     graph = make_graph(spec, spec.max_concurrent + spare, wanted)
     grammars = _grammars(spec, graph, inspected)  # before memory is counted: 130 MB at 150,000 tokens
@@ -63,15 +66,12 @@ def load(spec: EngineSpec, make_graph: MakeGraph = Graph.load) -> Loaded:
     return Loaded(graph, rows, info, chunk, grammars)
 
 
-def _adapter_file(path: Path) -> Path:
-    """The file itself, or the one in the folder. Raises `ModelUnusable`."""
-    if path.is_file():
-        return path
-    found = sorted(path.glob(f"*{_ADAPTER_SUFFIX}")) if path.is_dir() else []
-    if len(found) == 1:
-        return found[0]
-    what = f"holds {len(found)} files *{_ADAPTER_SUFFIX}" if path.is_dir() else "does not exist"
-    raise ModelUnusable("ModelNotFound", f"the adapter {path} {what}; name one such file, or a folder that holds one")
+def _takes_adapters(path: Path) -> bool:
+    """Whether the graph has weights that an adapter may replace."""
+    try:
+        return bool(read_graph(path).replaceable)
+    except NotOnnx:
+        return False  # what is wrong with it is said by who loads it
 
 
 def _memory(spec: EngineSpec, graph: Graph, resident: int) -> tuple[KvMemory, PrefixCache[KvBlock]]:

@@ -93,6 +93,11 @@ class Runs:
         for key in [each for each in self._options if each[0] == "prefill"]:
             self._options.pop(key).close()  # made anew: ONNX Runtime warns of an entry that is set again
 
+    def forget(self, adapter: str) -> None:
+        """Free the options that hold an adapter, which is about to be freed. Not during a run."""
+        for key in [each for each in self._options if each[1] == adapter]:
+            self._options.pop(key).close()
+
     def close(self) -> None:
         """Free the options."""
         for options in self._options.values():
