@@ -1,7 +1,8 @@
 """The Job that finds the settings for a stated load: `genai-runtime tune` in a pod shaped as the model's own.
 
-The pod has the model's image, resources, node, volumes and what fetches the model; it serves nothing. Its figures are
-of the settings that the spec has, not of those that an earlier recommendation put in place.
+The pod has the model's image, resources, node, volumes and what fetches the model; it serves nothing, and has none of a
+server's credentials. Its figures are of the settings that the spec has, not of those that an earlier recommendation
+put in place.
 """
 
 from typing import Any
@@ -16,7 +17,15 @@ from genai_operator.builders.model_folder import model_location
 from genai_operator.builders.pod import CONTAINER as MODEL_CONTAINER
 from genai_operator.builders.pod import pod_template
 from genai_operator.builders.settings import BuilderSettings
-from genai_operator.constants import ANNOTATION_REVISION, LABEL_TUNING, MANAGED_BY
+from genai_operator.constants import (
+    ANNOTATION_REVISION,
+    LABEL_TUNING,
+    MANAGED_BY,
+    PATH_API_KEYS,
+    PATH_CLIENT_CA,
+    PATH_CONTROL_TLS,
+    PATH_TLS,
+)
 
 CONTAINER = "tuning"
 # One more try is for a node that went away.
@@ -32,8 +41,9 @@ _OF_CONTAINER = (
     "resources",
     "terminationMessagePolicy",
     "securityContext",
-    "volumeMounts",
 )
+# What a server shows to its clients, and asks of them.
+_CREDENTIALS = (PATH_CONTROL_TLS, PATH_TLS, PATH_CLIENT_CA, PATH_API_KEYS)
 
 
 def tuning_job(model: GenAIModel, tuning: Tuning, settings: BuilderSettings) -> dict[str, Any]:
@@ -78,8 +88,12 @@ def _pod(model: GenAIModel, tuning: Tuning, settings: BuilderSettings) -> dict[s
         **{name: served[name] for name in _OF_CONTAINER if name in served},
         "args": ["tune", model_location(model), *_arguments(tuning)],
         "env": engine_environment(model),
+        "volumeMounts": [each for each in served["volumeMounts"] if each["mountPath"] not in _CREDENTIALS],
     }
-    return {**pod, "restartPolicy": "Never", "containers": [container]}
+    found = {**pod, "restartPolicy": "Never", "containers": [container]}
+    mounting = [*found.get("initContainers", ()), container]
+    used = {mount["name"] for each in mounting for mount in each.get("volumeMounts", ())}
+    return {**found, "volumes": [each for each in found["volumes"] if each["name"] in used]}
 
 
 def _arguments(tuning: Tuning) -> list[str]:

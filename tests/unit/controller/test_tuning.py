@@ -65,9 +65,9 @@ def test_the_job_runs_in_a_pod_shaped_as_the_models_own() -> None:
     template = job(**spec)["spec"]["template"]
     theirs = deployment(model(**spec), SETTINGS)["spec"]["template"]["spec"]
     pod, (container,), (served,) = template["spec"], template["spec"]["containers"], theirs["containers"]
-    for name in ("image", "resources", "volumeMounts", "securityContext"):
+    for name in ("image", "resources", "securityContext"):
         assert container[name] == served[name]
-    for name in ("volumes", "securityContext", "nodeSelector", "imagePullSecrets", "automountServiceAccountToken"):
+    for name in ("securityContext", "nodeSelector", "imagePullSecrets", "automountServiceAccountToken"):
         assert pod[name] == theirs[name]
     assert container["args"][:2] == ["tune", "/models/hello"]
     settings = json.loads(container["env"][0]["value"])
@@ -75,6 +75,19 @@ def test_the_job_runs_in_a_pod_shaped_as_the_models_own() -> None:
     assert "default_max_tokens" not in settings
     assert not {"ports", "readinessProbe", "livenessProbe", "lifecycle"} & container.keys()
     assert pod["restartPolicy"] == "Never"
+
+
+def test_it_has_the_models_volumes_and_none_of_a_servers_credentials() -> None:
+    server = {"tls": {"secretName": "certificate", "clientCASecretName": "clients"}, "apiKeys": {"secretName": "keys"}}
+    pod = job(server=server)["spec"]["template"]["spec"]
+    assert not [each for each in pod["volumes"] if "secret" in each]
+    mounts = {each["name"] for each in pod["containers"][0]["volumeMounts"]}
+    assert mounts == {each["name"] for each in pod["volumes"]}
+    assert {"name": "models", "persistentVolumeClaim": {"claimName": "models", "readOnly": True}} in pod["volumes"]
+    fetching = job(model={"uri": "hf://org/repo@main"})["spec"]["template"]["spec"]
+    (fetch,) = fetching["initContainers"]
+    names = {each["name"] for each in fetching["volumes"]}
+    assert {each["name"] for each in fetch["volumeMounts"]} <= names
 
 
 def test_no_service_takes_its_pod_for_one_of_the_model() -> None:
