@@ -4,6 +4,7 @@ Exit status 0: printed. 1: something could not be converted, and said why on sta
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -26,7 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CannotConvert as error:
         sys.stderr.write(f"{_PROGRAM}: {_printable(str(error))}\n")
         return 1
-    sys.stdout.write(text)
+    except KeyboardInterrupt:  # while standard input is waited for
+        return 130
+    return _written(text)
+
+
+def _written(text: str) -> int:
+    try:
+        # YAML is UTF-8, whatever the terminal is.
+        sys.stdout.buffer.write(text.encode("utf-8"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # The reader has seen enough; Python would complain once more when it closes its own end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"{_PROGRAM}: standard output: {error.strerror}\n")
+        return 1
     return 0
 
 

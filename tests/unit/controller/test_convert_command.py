@@ -208,6 +208,32 @@ def test_a_name_that_is_no_text_does_no_harm(tmp_path: Path) -> None:
     assert yaml.safe_load(done.stdout)["spec"]["model"]["uri"] == "pvc://models/m/1"
 
 
+def test_a_name_in_any_script_is_printed_whatever_the_terminal_is(tmp_path: Path) -> None:
+    folder = model(tmp_path / "モデル", "max_batch_size: 1", "1")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "genai_operator", "convert", str(folder), "--name", "m"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, timeout=120)
+    (found,) = documents(done.stdout.decode())
+    assert found["spec"]["model"]["uri"] == "pvc://models/m/1"
+    assert "モデル" in done.stdout.decode()
+
+
+@pytest.mark.parametrize(("target", "said"), [("/dev/full", "standard output: No space left on device"), ("|", "")])
+def test_an_output_that_takes_nothing_is_no_traceback(target: str, said: str) -> None:
+    command = [sys.executable, "-m", "genai_operator", "convert", str(REPOSITORY)]
+    if target == "|":
+        read, write = os.pipe()
+        os.close(read)
+    else:
+        write = os.open(target, os.O_WRONLY)
+    done = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    os.close(write)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(said)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") <= 1
+
+
 def test_of_a_setting_that_is_given_twice_the_last_counts() -> None:
     backend = read_backend(["onnxruntime,default-max-batch-size=2", "onnxruntime,default-max-batch-size=3"])
     assert backend.default_max_batch_size == 3
