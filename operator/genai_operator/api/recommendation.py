@@ -18,7 +18,7 @@ _OPEN = "auto"
 # What the result depends on, by the spec's names; and what is swept, on which it does not.
 _MEASURED = (
     *("model", "image", "provider", "providerOptions", "providerFallback", "precision", "threads", "session"),
-    *("engine", "adapters", "resources", "nodeSelector", "affinity", "runtimeClassName", "env"),
+    *("engine", "resources", "nodeSelector", "affinity", "runtimeClassName", "env"),
 )
 _SWEPT = {"threads": ("intraOp", "spinning"), "engine": ("maxBatchSize", "prefillChunk")}
 

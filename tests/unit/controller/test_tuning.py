@@ -126,6 +126,7 @@ def test_the_load_and_the_sweep_are_its_arguments() -> None:
         ({"tuning": {"request": "again"}}, False),
         ({"generation": {"maxTokens": 5}}, False),
         ({"replicas": 7}, False),
+        ({"adapters": [{"name": "a", "path": "a.onnx_adapter"}]}, False),  # loaded while it serves
     ],
 )
 def test_what_is_swept_or_does_not_matter_makes_no_other_revision(changed: dict[str, Any], anew: bool) -> None:
