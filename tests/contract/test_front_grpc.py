@@ -290,6 +290,7 @@ async def test_get_model_tells_what_is_served(tmp_path: Path) -> None:
         model = await front.genai.GetModel(pb.GetModelRequest(model="hello"))
         assert (model.architecture, model.context_length, model.vocabulary_size) == ("llama", 256, 320)
         assert (model.engine, model.provider, model.intra_op_threads) == ("scripted", "cpu", 1)
+        assert (model.inter_op_threads, model.spinning, list(model.thread_cpus)) == (2, True, [5])
         assert (model.max_sequence_length, model.max_concurrent_requests) == (200, 2)
         assert model.warmup_time_to_first_token_seconds > 0
         asked = {name: stream.request.max_tokens for name, stream in front.engine.streams.items()}
