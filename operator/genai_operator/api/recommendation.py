@@ -15,12 +15,16 @@ from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.tuning_status import Recommended, TunedSettings
 
 _OPEN = "auto"
-# What the result depends on, by the spec's names; and what is swept, on which it does not.
+# What the result depends on, by the spec's names; and of these, what is swept or only says how a model is fetched.
 _MEASURED = (
     *("model", "image", "provider", "providerOptions", "providerFallback", "precision", "threads", "session"),
     *("engine", "resources", "nodeSelector", "affinity", "runtimeClassName", "env"),
 )
-_SWEPT = {"threads": ("intraOp", "spinning"), "engine": ("maxBatchSize", "prefillChunk")}
+_BESIDES = {
+    "threads": ("intraOp", "spinning"),
+    "engine": ("maxBatchSize", "prefillChunk"),
+    "model": ("secretName", "endpoint", "region", "cache", "maxBytes", "offline"),
+}
 
 
 def tuning_revision(model: GenAIModel) -> str:
@@ -33,9 +37,9 @@ def tuning_revision(model: GenAIModel) -> str:
         return ""
     spec = model.spec.model_dump(by_alias=True, mode="json", exclude_defaults=True)
     parts = {name: spec[name] for name in _MEASURED if name in spec}
-    for name, swept in _SWEPT.items():
-        parts[name] = {field: value for field, value in parts.get(name, {}).items() if field not in swept}
-    parts["tuning"] = tuning.model_dump(by_alias=True, mode="json", exclude={"apply", "request"})
+    for name, besides in _BESIDES.items():
+        parts[name] = {field: value for field, value in parts.get(name, {}).items() if field not in besides}
+    parts["tuning"] = tuning.model_dump(by_alias=True, mode="json", exclude={"apply", "request"}, exclude_defaults=True)
     return _digest(parts)
 
 

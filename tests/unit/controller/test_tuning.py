@@ -126,6 +126,8 @@ def test_the_load_and_the_sweep_are_its_arguments() -> None:
         ({"tuning": {"request": "again"}}, False),
         ({"generation": {"maxTokens": 5}}, False),
         ({"replicas": 7}, False),
+        ({"tuning": {"load": {"clients": 4}, "maxSeconds": 300}}, False),  # the defaults, written out
+        ({"model": {"uri": "pvc://models/hello", "sha256": "0" * 64}}, True),
         ({"adapters": [{"name": "a", "path": "a.onnx_adapter"}]}, False),  # loaded while it serves
     ],
 )
