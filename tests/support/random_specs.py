@@ -49,12 +49,13 @@ _OVERLAYS: tuple[Spec, ...] = (
 
 
 def valid_spec(number: int) -> Spec:
-    """A spec that the typed model accepts."""
+    """A spec that the typed model accepts. Each field has its turn; rules may take it out again."""
     random = Random(number)
     spec = {**PLAIN, **_object(SPEC_SCHEMA, random)}
+    where, schema = FIELDS[number % len(FIELDS)]
+    put(spec, where, value(schema, random), random)
     while problems := explained(spec):
-        _repair(spec, problems[0][0], random)
-        spec = {**PLAIN, **spec}
+        spec = _repaired(spec, problems[0], random)
     return spec
 
 
@@ -65,11 +66,10 @@ def rule_breaking_spec(number: int) -> tuple[Spec, str] | None:
     if random.random() < _MOSTLY:  # else most would break the rules about sources
         spec.update(PLAIN)
     while problems := explained(spec):
-        others = [where for where, said in problems if not any(said.startswith(rule) for rule in RULES)]
+        others = [each for each in problems if not any(each[1].startswith(rule) for rule in RULES)]
         if not others:
             return spec, next(rule for rule in RULES if problems[0][1].startswith(rule))
-        _repair(spec, others[0], random)
-        spec = {**PLAIN, **spec}
+        spec = _repaired(spec, others[0], random)
     return None
 
 
@@ -210,8 +210,9 @@ def _examples(strategy: st.SearchStrategy[str]) -> list[str]:
     return found
 
 
-def _repair(spec: Spec, where: Where, random: Random) -> None:
-    """Draws again what a complaint is about; removes it if that does not help."""
+def _repaired(spec: Spec, problem: tuple[Where, str], random: Random) -> Spec:
+    """The spec with what a complaint is about drawn again; without it, if that does not help."""
+    where, said = problem
     parent: Any = None
     key: Any = None
     here: Any = spec
@@ -220,16 +221,31 @@ def _repair(spec: Spec, where: Where, random: Random) -> None:
         if isinstance(here, str) or (isinstance(here, dict) and step not in here):
             break
         parent, key, here, schema = here, step, here[step], part_of(schema, step)
-    if isinstance(here, dict) and (len(here) > 1 or parent is None):
-        del here[random.choice(sorted(here))]
-        return
-    for _ in range(_REDRAWS):
-        parent[key] = value(schema, random)
-        if not any(each[: len(where)] == where for each, _ in explained(spec)):
-            return
-    del parent[key]
+    if isinstance(here, dict) and "properties" in schema and (here or parent is None) and random.random() < _MOSTLY:
+        _change_a_field(here, schema, said, random)
+    elif parent is None:
+        here.pop(random.choice(sorted(here)))
+    else:
+        for _ in range(_REDRAWS):
+            parent[key] = value(schema, random)
+            if not any(each[: len(where)] == where for each, _ in explained(spec)):
+                return spec
+        del parent[key]
+    return {**PLAIN, **spec}
 
 
+def _change_a_field(here: Spec, schema: Schema, said: str, random: Random) -> None:
+    """Of an object that is wrong as a whole: draws a field that the complaint names, or takes one away."""
+    named = [name for name in schema["properties"] if re.search(rf"\b{name}\b", said)]
+    if named and random.random() < _MOSTLY:
+        name = random.choice(named)
+        here[name] = value(schema["properties"][name], random)
+    elif here:
+        here.pop(random.choice([name for name in named if name in here] or sorted(here)))
+
+
+# All places but the whole and those in maps.
+FIELDS = tuple(each for each in fields(SPEC_SCHEMA) if each[0] and "*" not in each[0])
 # What the rules between the fields of an object say.
 RULES = tuple(
     dict.fromkeys(
