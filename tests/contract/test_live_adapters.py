@@ -44,7 +44,8 @@ class Served:
         options = control_pb2.RuntimeOptions(adapters=control_pb2.AdaptersOption(adapters=wanted))
         request = control_pb2.SetRuntimeOptionsRequest(revision=str(self.revision), options=options)
         await self.control.SetRuntimeOptions(request)
-        await holds(lambda: {each.name for each in self.told if each.state != "unloading"} == {*adapters})
+        done = ("loaded", "rejected")
+        await holds(lambda: {each.name for each in self.told if each.state in done} == {*adapters})
         return await self.states()
 
     @property

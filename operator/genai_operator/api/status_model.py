@@ -131,7 +131,7 @@ class AdapterStatus(ApiModel):
     """A LoRA adapter on one pod. Unloading: requests use it still, and no new one may."""
 
     name: ShortText
-    state: Literal["Loaded", "Unloading", "Rejected"]
+    state: Literal["Loading", "Loaded", "Unloading", "Rejected"]
     message: Message = ""
 
 

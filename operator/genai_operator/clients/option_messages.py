@@ -8,6 +8,7 @@ from genai_protocol.v1 import control_pb2
 
 _TEXT_LIMIT, _NAME_LIMIT = 500, 253
 _ADAPTER_STATES = {
+    control_pb2.ADAPTER_LOADING_LOADING: "Loading",
     control_pb2.ADAPTER_LOADING_LOADED: "Loaded",
     control_pb2.ADAPTER_LOADING_UNLOADING: "Unloading",
     control_pb2.ADAPTER_LOADING_REJECTED: "Rejected",
@@ -25,7 +26,7 @@ class RecordingReply:
 
 @dataclass(frozen=True, slots=True)
 class AdapterReply:
-    """What became of a LoRA adapter on a pod: Loaded, Unloading or Rejected."""
+    """What became of a LoRA adapter on a pod: Loading, Loaded, Unloading or Rejected."""
 
     name: str
     state: str

@@ -62,6 +62,8 @@ class _AdapterLoadingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Adapte
     """Requests use it still; no new one may."""
     ADAPTER_LOADING_REJECTED: _AdapterLoading.ValueType  # 3
     """It cannot be used; message says why. Tried again when it is asked for again."""
+    ADAPTER_LOADING_LOADING: _AdapterLoading.ValueType  # 4
+    """The engine has been told, and has not said yet."""
 
 class AdapterLoading(_AdapterLoading, metaclass=_AdapterLoadingEnumTypeWrapper): ...
 
@@ -72,6 +74,8 @@ ADAPTER_LOADING_UNLOADING: AdapterLoading.ValueType  # 2
 """Requests use it still; no new one may."""
 ADAPTER_LOADING_REJECTED: AdapterLoading.ValueType  # 3
 """It cannot be used; message says why. Tried again when it is asked for again."""
+ADAPTER_LOADING_LOADING: AdapterLoading.ValueType  # 4
+"""The engine has been told, and has not said yet."""
 Global___AdapterLoading: _TypeAlias = AdapterLoading  # noqa: Y015
 
 class _ProfileState:

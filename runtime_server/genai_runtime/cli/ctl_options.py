@@ -142,6 +142,9 @@ def _shown(state: pb.RuntimeOptionsState) -> dict[str, object]:
     }
     if applied.HasField("flight_recorder"):
         shown["flight-recorder"] = "on"
+    if state.adapters:
+        words = {value: name.rpartition("_")[2].lower() for name, value in pb.AdapterLoading.items()}
+        shown["adapters"] = ", ".join(f"{each.name} ({words[each.state]})" for each in state.adapters)
     shown["requests"] = state.requests
     if state.unsupported:
         shown["unsupported"] = ", ".join(state.unsupported)

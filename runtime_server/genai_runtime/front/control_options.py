@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from genai_protocol.v1 import control_pb2 as pb
 from genai_runtime.engine.protocol import AdapterState
 from genai_runtime.front.cancel_rules import CancelRule
+from genai_runtime.front.live_adapters import LOADING
 from genai_runtime.front.ports import WantedRecorder, WantedWindow
 from genai_runtime.front.runtime_options import Options
 
 _ADAPTER_STATES = {
+    LOADING: pb.ADAPTER_LOADING_LOADING,
     "loaded": pb.ADAPTER_LOADING_LOADED,
     "unloading": pb.ADAPTER_LOADING_UNLOADING,
     "rejected": pb.ADAPTER_LOADING_REJECTED,

@@ -18,8 +18,9 @@ from genai_runtime.models.names import is_inside
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MOST = 32
-_SETTLE_SECONDS = 2.0  # an answer that takes longer comes with the next question
+_SETTLE_SECONDS = 1.0  # the operator gives a pod 2; an answer that takes longer comes with its next question
 _FIELD = "options.adapters"
+LOADING = "loading"  # told to the engine, which has not said yet what became of it
 _log = structlog.get_logger("genai_runtime.options")
 
 # Name and path, by name.
@@ -60,8 +61,12 @@ class LiveAdapters:
 
     async def set(self, wanted: Wanted | None) -> None:
         """Have these and no others; None: those that the process was started with. Waits briefly for the engine."""
+        paths = self._paths(wanted)
         self._answered.clear()
-        self._engine.set_adapters(self._paths(wanted))
+        leaving = (each.name for each in self.states if each.name not in paths and each.state != "rejected")
+        self.states = [AdapterState(name, LOADING) for name in sorted(paths)]
+        self.states += [AdapterState(name, "unloading") for name in leaving]
+        self._engine.set_adapters(paths)
         try:
             await asyncio.wait_for(self._answered.wait(), _SETTLE_SECONDS)
         except TimeoutError:

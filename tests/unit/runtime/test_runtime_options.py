@@ -217,3 +217,13 @@ async def test_an_adapter_outside_the_models_folder_changes_nothing(
     with pytest.raises(InvalidRequest, match=r"options\.adapters"):
         await options.set("r", Options(adapters=adapters))
     assert options.engine.calls == []  # type: ignore[attr-defined]
+
+
+async def test_an_engine_that_has_not_answered_is_told_so(options: RuntimeOptions) -> None:
+    """A pod in the middle of a long run acknowledges in time, and says what is not known yet."""
+    live, engine = options.parts.adapters, options.engine
+    await options.set("r", Options(adapters=(("a", "a"), ("b", "b"))))
+    engine.adapter_listeners.clear()  # type: ignore[attr-defined]
+    await options.set("s", Options(adapters=(("b", "b"), ("c", "c"))))
+    assert options.revision == "s"
+    assert {each.name: each.state for each in live.states} == {"a": "unloading", "b": "loading", "c": "loading"}
