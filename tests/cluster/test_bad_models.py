@@ -25,6 +25,16 @@ CASES = {
     "no-claim": ({"model": {"uri": "pvc://missing/hello"}}, "Unschedulable", "missing"),
     "no-gpu": ({"provider": "cuda"}, "ExecutionProviderUnavailable", "runtimeImages.cuda"),
     "no-device": ({"provider": "openvino", "image": RUNTIME_IMAGE}, "ExecutionProviderUnavailable", "OpenVINO"),
+    "no-free-gpu": (
+        {"provider": "cuda", "image": RUNTIME_IMAGE, "resources": {**TINY, "limits": {"nvidia.com/gpu": 1}}},
+        "Unschedulable",
+        "nvidia.com/gpu",
+    ),
+    "no-slice": (
+        {"provider": "cuda", "image": RUNTIME_IMAGE, "resources": {**TINY, "limits": {"nvidia.com/mig-1g.10gb": 1}}},
+        "Unschedulable",
+        "nvidia.com/mig-1g.10gb",
+    ),
     "no-fp16": ({"precision": "fp16"}, "InvalidSpec", "its weights are int4"),
     "no-room": (
         {"resources": {"requests": {"cpu": "900", "memory": "64Mi"}, "limits": {"cpu": "900", "memory": "1Gi"}}},

@@ -146,10 +146,11 @@ def check_device(provider: str, device: str) -> None:
 def unusable(provider: str, folder: Path, error: GenAIError) -> ModelUnusable:
     """What GenAI's refusal to load `folder` means: no room, no such provider here, or a broken model."""
     said = str(error)
-    if provider != "cpu" and any(sign in said.lower() for sign in _NO_ROOM):
+    words = said.replace(str(folder), "").lower()  # a folder may be called llama-cuda
+    if provider != "cpu" and any(sign in words for sign in _NO_ROOM):
         remedy = "raise providerOptions' gpuMemLimit if it is set, or use a device with more memory or a smaller model"
         return ModelUnusable("OutOfMemory", f"{folder} finds no room on {provider}: {said.strip()}; {remedy}")
-    if provider != "cpu" and any(sign in said.lower() for sign in PROVIDERS[provider].signs):
+    if provider != "cpu" and any(sign in words for sign in PROVIDERS[provider].signs):
         return unavailable(f"{provider} was asked for, and ONNX Runtime GenAI says: {said.strip()}")
     return ModelUnusable("ModelInvalid", f"ONNX Runtime GenAI cannot load {folder}: {said}")
 

@@ -56,6 +56,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Choosing a device writes into this process's environment, and caches lie in the temporary folder."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # subgraphs are dumped into a working directory of their own
 
 
 def loaded(tmp_path: Path, **changes: object) -> tuple[Engine, ModelInfo]:
@@ -97,12 +98,13 @@ def test_another_fault_is_no_missing_provider(tmp_path: Path) -> None:
     [
         ("CUDA driver version is insufficient for CUDA runtime version", "ExecutionProviderUnavailable"),
         ("Load model from model.onnx failed: Protobuf parsing failed.", "ModelInvalid"),
+        ("Load model from /models/llama-cuda/model.onnx failed: Protobuf parsing failed.", "ModelInvalid"),
         ("BFCArena: Available memory of 0 is smaller than requested bytes of 1310720", "OutOfMemory"),
         ("CUDA failure 2: out of memory ; GPU=0", "OutOfMemory"),
     ],
 )
 def test_genais_words_tell_the_provider_from_the_model(said: str, reason: str) -> None:
-    assert providers.unusable("cuda", Path("/m"), GenAIError(said)).reason == reason
+    assert providers.unusable("cuda", Path("/models/llama-cuda"), GenAIError(said)).reason == reason
 
 
 def test_a_model_that_is_elsewhere_is_no_success() -> None:
