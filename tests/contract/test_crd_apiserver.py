@@ -238,7 +238,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a toleration that ends": ({"tolerations": [{"key": "a", "tolerationSeconds": 5}]}, "spec.tolerations[0]"),
     "a claim that no claim is called": ({"model": {"uri": "pvc://a..b/x"}}, "spec.model.uri"),
     "an image with a space": ({"image": "not an image"}, "spec.image"),
-    "a field of a later version": ({"autoscaling": {}}, "spec.autoscaling"),
+    "a field of a later version": ({"teleport": {}}, "spec.teleport"),
     "an adapter outside its folder": ({"adapters": [{"name": "a", "path": "a/../b"}]}, "spec.adapters[0].path"),
     "a hub's name alone": ({"model": {"uri": "hf://name"}}, "spec.model.uri"),
     "a question that is none of ours": ({"model": {"uri": "hf://org/name?token=x"}}, "spec.model.uri"),

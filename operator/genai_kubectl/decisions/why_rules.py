@@ -92,6 +92,10 @@ RULES: dict[str, Rule] = {
         "{name} has a pod that no node takes: {message}",
         "lower spec.resources.requests, correct nodeSelector, tolerations or the claim, or add nodes",
     ),
+    "AutoscalerUnavailable": Rule(
+        "{name} serves and is not scaled because the cluster has no KEDA: {message}",
+        f"install KEDA, or set autoscaling.type to HPA: {_EDIT}",
+    ),
     "ImagePullBackOff": Rule(
         "{name} does not start because its image cannot be pulled: {message}",
         "correct spec.image or spec.imagePullSecrets; on a node without a registry, load the image",
