@@ -274,5 +274,7 @@ def test_check_tells_usable_from_unusable(tmp_path: Path) -> None:
             check=False,
         )
 
-    assert (check(MODEL).returncode, check(tmp_path).returncode) == (0, 1)
-    assert "FileMissing: genai_config.json" in check(tmp_path).stdout
+    (tmp_path / "README.md").touch()
+    usable, unusable = check(MODEL), check(tmp_path)
+    assert (usable.returncode, unusable.returncode) == (0, 1)
+    assert "FileMissing: genai_config.json" in unusable.stdout
