@@ -30,7 +30,7 @@ _OPENED = re.compile(r"\bopen(?:at2?)?\(.* = \d+<(?P<path>/.*?)>(?:\(deleted\))?
 @pytest.fixture(scope="session")
 def strace() -> str:
     """The program's path; a Debian machine gets it."""
-    packages.ensure({"strace": "strace"}, "seeing which files a process opens")
+    packages.ensure(packages.TESTS, "seeing which files a process opens")
     found = shutil.which("strace")
     assert found is not None
     return found

@@ -40,7 +40,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     cluster = Cluster.select()
     match arguments.command:
         case "build":
-            packages.ensure(packages.CLUSTER | packages.IMAGES, "the local cluster and image builds")
+            packages.ensure(packages.CLUSTER | packages.IMAGES | packages.TESTS, "the local cluster, images and tests")
             binaries.build()
         case "up":
             cluster.up()

@@ -1,4 +1,4 @@
-"""Debian packages the cluster and the image builds need, installed when something of them is missing.
+"""Debian packages the cluster, the image builds and some tests need, installed when something of them is missing.
 
 Nothing is upgraded, and services that a package brings are not started.
 """
@@ -35,6 +35,11 @@ IMAGES = {
     "mmdebstrap": "mmdebstrap",
     "gpgv": "gpgv",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
+
+TESTS = {
+    # Which files a process opens
+    "strace": "strace",
 }
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
