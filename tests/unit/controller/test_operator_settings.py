@@ -74,6 +74,7 @@ def test_a_bad_value_ends_the_start_and_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(f"GENAI_OPERATOR_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         OperatorSettings()
+    monkeypatch.setattr("sys.argv", ["genai-operator"])  # pytest's own are no command of ours
     with pytest.raises(SystemExit, match=name.lower()):
         program.main()
 
