@@ -24,7 +24,7 @@ from support.control_plane import control_plane
 from support.operator_process import Operator, install_crds
 from support.random_specs import FIELDS, SPEC_SCHEMA, Spec, rule_breaking_spec, valid_spec
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 Object = dict[str, Any]
 SCALED_OBJECTS = Path(__file__).parents[1] / "data" / "input" / "scaledobject-crd.yaml"
@@ -43,7 +43,7 @@ SETTINGS = {
 OWNER = "genai-operator.io/model"
 GOOD, BAD = 1000, 1000
 BATCH = 250
-SECONDS = 240.0
+SECONDS = 300.0
 # Each listing is some megabytes for the machine that also does the work.
 POLL_SECONDS = 2.0
 _BREAKING_RULES = 350
