@@ -18,10 +18,8 @@ import pytest
 from genai_operator.constants import CONDITION_MEASURED, LABEL_MODEL
 from genai_operator.services.certificates import ControlAuthority
 from genai_protocol.v1 import control_pb2, inference_pb2
-from support.control_ca import write_ca
-from support.control_plane import control_plane
 from support.model_resource import condition
-from support.operator_process import Operator, Team, install_crds, new_team
+from support.operator_process import Operator, Team, new_team, running_operator
 from support.window_pods import WindowPod, windows_in_a_thread
 
 Object = dict[str, Any]
@@ -56,14 +54,8 @@ class MeasuredPod(WindowPod):
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    with control_plane(tmp_path_factory.mktemp("plane")) as plane:
-        install_crds(plane)
-        running = Operator(plane, write_ca(plane.folder / "ca"))
-        running.start()
-        try:
-            yield running
-        finally:
-            running.kill()
+    with running_operator(tmp_path_factory.mktemp("plane")) as running:
+        yield running
 
 
 @pytest.fixture

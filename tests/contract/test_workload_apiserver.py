@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.control_ca import write_ca
-from support.control_plane import control_plane
-from support.operator_process import GROUP, Operator, Team, install_crds, new_team
+from support.operator_process import GROUP, Operator, Team, new_team, running_operator
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -30,16 +28,11 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    with control_plane(tmp_path_factory.mktemp("plane")) as plane, pytest.MonkeyPatch.context() as environment:
+    with pytest.MonkeyPatch.context() as environment:
         for name, value in SETTINGS.items():
             environment.setenv(f"GENAI_OPERATOR_{name}", value)
-        install_crds(plane)
-        running = Operator(plane, write_ca(plane.folder / "ca"))
-        running.start()
-        try:
+        with running_operator(tmp_path_factory.mktemp("plane")) as running:
             yield running
-        finally:
-            running.kill()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The operator's own process, and namespaces to try it in. For contract tests against a control plane."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,14 +8,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.control_plane import ControlPlane
+from support.control_ca import write_ca
+from support.control_plane import ControlPlane, control_plane
 from support.ports import free_port
 
 Object = dict[str, Any]
@@ -74,6 +76,19 @@ def install_crds(plane: ControlPlane) -> None:
     """The project's CRD."""
     for crd in sorted((ROOT / "crds").glob("*.yaml")):
         plane.kubectl("apply", "--server-side", "--filename=-", stdin=crd.read_text())
+
+
+@contextlib.contextmanager
+def running_operator(folder: Path) -> Iterator[Operator]:
+    """An operator on a control plane of its own in an empty folder, with the CRDs there when it starts."""
+    with control_plane(folder) as plane:
+        install_crds(plane)
+        running = Operator(plane, write_ca(plane.folder / "ca"))
+        running.start()
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from genai_operator.status.observed import ObservedDeployment, ObservedPod
-from genai_operator.status.reasons import LAST_WORDS, Reason
+from genai_operator.status.reasons import LAST_WORDS, MODEL_FAULTS, Reason
 
 _IMAGE = (
     "ErrImagePull",
@@ -36,13 +36,7 @@ NOT_SERVED = "the cluster has no"
 # Causes that a container's end showed: while there is one, the model is not Ready.
 CRASHES = (
     Reason.OUT_OF_MEMORY,
-    Reason.MODEL_NOT_FOUND,
-    Reason.MODEL_INVALID,
-    Reason.MODEL_TOO_LARGE,
-    Reason.CHECKSUM_MISMATCH,
-    Reason.UNAUTHORIZED,
-    Reason.SOURCE_UNAVAILABLE,
-    Reason.STORAGE_FULL,
+    *MODEL_FAULTS,
     Reason.EXECUTION_PROVIDER_UNAVAILABLE,
     Reason.INVALID_SPEC,
     Reason.CRASH_LOOP_BACK_OFF,

@@ -82,13 +82,7 @@ MODEL_FAULTS = (
 
 # What a pod may say of itself in its last words; any other reason there is a crash.
 LAST_WORDS = (
-    Reason.MODEL_NOT_FOUND,
-    Reason.MODEL_INVALID,
-    Reason.MODEL_TOO_LARGE,
-    Reason.CHECKSUM_MISMATCH,
-    Reason.UNAUTHORIZED,
-    Reason.SOURCE_UNAVAILABLE,
-    Reason.STORAGE_FULL,
+    *MODEL_FAULTS,
     Reason.EXECUTION_PROVIDER_UNAVAILABLE,
     Reason.OUT_OF_MEMORY,
     Reason.INVALID_SPEC,
