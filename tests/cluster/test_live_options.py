@@ -180,9 +180,9 @@ def test_an_adapter_comes_by_a_patch_and_replaces_no_pod(shared_model: ModelAcce
     """The pod says for itself why it cannot have this one, and goes on as it was."""
     before = incarnation(shared_model)
 
-    def told() -> list[Object]:
+    def told() -> list[Object] | None:
         (pod,) = shared_model.status()["runtimeOptions"]["pods"]
-        return [each for each in pod.get("adapters") or [] if each["state"] == "Rejected"]
+        return [each for each in pod.get("adapters") or [] if each["state"] == "Rejected"] or None
 
     try:
         shared_model.patch_spec(adapters=[{"name": "absent", "path": "adapters/absent"}])
