@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from copy import copy
+from dataclasses import dataclass
 from time import monotonic
 from typing import Self
 
@@ -67,6 +68,14 @@ class QueueMetrics:
         self.failed = results.labels(name, "error")
 
 
+@dataclass(frozen=True, slots=True)
+class _Timer:
+    """A key that waits for a time, the event loop's. The handle cannot be asked: uvloop's do not tell a delay of 0."""
+
+    at: float
+    handle: asyncio.Handle
+
+
 class WorkQueue:
     """Runs `process` for keys. `add` and `add_after` are called on the event loop's thread.
 
@@ -92,7 +101,7 @@ class WorkQueue:
         self._background: dict[str, float] = {}
         self._active: set[str] = set()
         self._again: set[str] = set()  # added while a worker has it
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, _Timer] = {}
         self._failures: dict[str, int] = {}
         self._work = asyncio.Semaphore(0)
 
@@ -104,7 +113,7 @@ class WorkQueue:
         """
         timer = self._timers.pop(key, None)
         if timer:
-            timer.cancel()
+            timer.handle.cancel()
         if key in self._active:
             self._again.add(key)
             return
@@ -121,19 +130,20 @@ class WorkQueue:
     def add_after(self, key: str, seconds: float) -> None:
         """Puts the key on the queue after a delay; of several delays the earliest counts."""
         loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
         timer = self._timers.get(key)
         if timer:
-            if timer.when() <= loop.time() + seconds:
+            if timer.at <= at:
                 return
-            timer.cancel()
-        self._timers[key] = loop.call_later(seconds, self._due, key)
+            timer.handle.cancel()
+        self._timers[key] = _Timer(at, loop.call_later(seconds, self._due, key))
 
     def forget(self, key: str) -> None:
         """Drops what is remembered of a key that is gone: its failures and its delay."""
         self._failures.pop(key, None)
         timer = self._timers.pop(key, None)
         if timer:
-            timer.cancel()
+            timer.handle.cancel()
 
     def __len__(self) -> int:
         """Keys that wait for a worker, without those that wait for a time."""
@@ -147,7 +157,7 @@ class WorkQueue:
                     group.create_task(self._worker(), name=f"worker {number}")
         finally:
             for timer in self._timers.values():
-                timer.cancel()
+                timer.handle.cancel()
             self._timers.clear()
 
     def _due(self, key: str) -> None:

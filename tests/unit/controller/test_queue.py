@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from genai_operator.clients.kube import retry_after
@@ -141,6 +142,22 @@ async def test_a_pass_can_ask_to_be_repeated_and_the_earliest_delay_counts() -> 
         queue.add_after("a/b", 3600)
         queue.forget("a/b")
     assert len(passes) == 3
+
+
+def test_a_delay_of_no_time_is_one_on_the_operators_own_event_loop() -> None:
+    passes: list[str] = []
+
+    async def process(key: str) -> float | None:
+        passes.append(key)
+        return None
+
+    async def twice() -> None:
+        async with running(process) as queue:
+            for seconds in (0.0001, 0.0, 0.0004, 3600.0):
+                queue.add_after("a/b", seconds)
+            await until(lambda: passes == ["a/b"])
+
+    uvloop.run(twice())
 
 
 def test_back_off_doubles_from_a_tenth_of_a_second_to_a_minute_and_jitters_by_a_quarter() -> None:
