@@ -178,7 +178,7 @@ async def test_the_api_servers_own_pause_is_kept() -> None:
         queue.add("a/b")
         await until(lambda: passes == 3)
         await asyncio.sleep(0)
-        assert queue._timers["a/b"].when() > asyncio.get_running_loop().time() + 3000
+        assert queue._timers["a/b"].at > asyncio.get_running_loop().time() + 3000
 
 
 @pytest.mark.parametrize(
