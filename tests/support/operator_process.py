@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,7 +139,8 @@ class Team:
 
 
 def new_team(plane: ControlPlane, request: pytest.FixtureRequest) -> Team:
-    """A namespace named after the test."""
-    name = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:60].rstrip("-").lower()
+    """A namespace named after the test, and a new one when the test runs again."""
+    name = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:58].rstrip("-").lower()
+    name = f"{name}-{uuid.uuid4().hex[:4]}"
     plane.kubectl("create", "namespace", name)
     return Team(plane, name)
