@@ -112,6 +112,7 @@ async def test_every_option_has_its_place_in_the_message() -> None:
         drain_seconds=30,
         cancel=CancelRule(request_id="a", client="b", older_than_seconds=1.5, tokens_over=7),
         flight_recorder=Recorder(0.08, 2.0, 30.0, 1),
+        adapters=(("legal", "adapters/legal"),),
     )
     async with serving(pod) as endpoint, client() as runtime:
         await runtime.set_options(endpoint, "abc", options, deadline_seconds=10)
@@ -123,6 +124,7 @@ async def test_every_option_has_its_place_in_the_message() -> None:
         flight_recorder=control_pb2.FlightRecorderOption(
             inter_token_p99_seconds=0.08, time_to_first_token_p99_seconds=2.0, for_seconds=30.0, max_per_hour=1
         ),
+        adapters=control_pb2.AdaptersOption(adapters=[control_pb2.Adapter(name="legal", path="adapters/legal")]),
     )
 
 
@@ -137,11 +139,11 @@ async def test_what_a_pod_has_now_is_read_without_telling_it_anything() -> None:
     assert pod.told == []
 
 
-async def test_what_is_not_wanted_is_absent() -> None:
+async def test_what_is_not_wanted_is_absent_but_no_adapters_are_none() -> None:
     pod = Pod()
     async with serving(pod) as endpoint, client() as runtime:
         await runtime.set_options(endpoint, "abc", RuntimeOptions(), deadline_seconds=10)
-    assert pod.told[0].options == control_pb2.RuntimeOptions()
+    assert pod.told[0].options == control_pb2.RuntimeOptions(adapters=control_pb2.AdaptersOption())
 
 
 async def test_what_the_pod_serves() -> None:
