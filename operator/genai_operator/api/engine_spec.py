@@ -111,7 +111,7 @@ class Engine(ApiModel):
         ge=16,
         le=8192,
         description="Tokens of a joining prompt that are read in one run; the running streams wait that long. "
-        "Absent: 64, fewer where a pod needs longer than 45 ms for them.",
+        "Absent: 64, fewer where a pod needs longer than 33 ms for them.",
     )
     kv_cache: Memory | None = Field(
         default=None,

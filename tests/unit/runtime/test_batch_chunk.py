@@ -19,7 +19,8 @@ def machine(seconds: Callable[[int, int], float]) -> tuple[Callable[[int], None]
 
 
 @pytest.mark.parametrize(
-    ("milliseconds_a_token", "chunk"), [(0.1, 64), (0.7, 64), (0.75, 48), (0.93, 48), (0.95, 32), (50.0, 32)]
+    ("milliseconds_a_token", "chunk"),
+    [(0.1, 64), (0.51, 64), (0.52, 48), (0.68, 48), (0.69, 32), (1.03, 32), (1.04, 24), (50.0, 24)],
 )
 def test_the_largest_that_a_machine_reads_in_time(milliseconds_a_token: float, chunk: int) -> None:
     prefill, clock, _ = machine(lambda count, _: count * milliseconds_a_token / 1000)

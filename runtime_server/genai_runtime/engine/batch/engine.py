@@ -275,7 +275,8 @@ class BatchEngine:
 
         Several short prompts hold the others up no longer than a chunk of a long one.
         """
-        rows, budget = parts.model.rows, parts.model.chunk
+        rows = parts.model.rows
+        budget = parts.model.chunk if len(rows.slots) else parts.model.longest_chunk
         while budget >= schedule.SHORTEST_CHUNK:
             self._join(rows)
             sequence = self._joining

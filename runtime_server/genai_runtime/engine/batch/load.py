@@ -10,7 +10,7 @@ import structlog
 
 from genai_runtime.engine import genai_capi, ort
 from genai_runtime.engine.batch.adapters import adapter_file
-from genai_runtime.engine.batch.chunk import fitting_chunk
+from genai_runtime.engine.batch.chunk import CHOICES, fitting_chunk
 from genai_runtime.engine.batch.grammar import Grammars, GuidanceUnavailable
 from genai_runtime.engine.batch.graph import Graph, KvBlock
 from genai_runtime.engine.batch.memory import KvMemory, blocks, kv_budget, prefix_budget, resident_bytes
@@ -38,7 +38,8 @@ class Loaded:
     graph: Graph
     rows: Rows
     info: ModelInfo
-    chunk: int
+    chunk: int  # tokens of a prefill run that streams wait for
+    longest_chunk: int  # of one that none waits for
     grammars: Grammars | None
 
 
@@ -53,7 +54,8 @@ def load(spec: EngineSpec, make_graph: MakeGraph = Graph.load) -> Loaded:
     grammars = _grammars(spec, graph, inspected)  # before memory is counted: 130 MB at 150,000 tokens
     try:
         chunk = max(SHORTEST_CHUNK, spec.prefill_chunk or _fitting_chunk(graph))
-        rows = Rows(graph, spec.max_concurrent, *_memory(spec, graph, _resident_with_scratch(graph, chunk)))
+        longest = chunk if spec.prefill_chunk else CHOICES[0]
+        rows = Rows(graph, spec.max_concurrent, *_memory(spec, graph, _resident_with_scratch(graph, longest)))
     except ort.OrtError as error:
         graph.close()
         raise ModelUnusable("ModelInvalid", f"the model {spec.model_dir} does not run: {error}") from None
@@ -63,7 +65,7 @@ def load(spec: EngineSpec, make_graph: MakeGraph = Graph.load) -> Loaded:
     info = _info(spec, inspected, graph, rows, chunk)
     if grammars is None:
         info = dataclasses.replace(info, features=sorted({*info.features} - {"guidance"}))
-    return Loaded(graph, rows, info, chunk, grammars)
+    return Loaded(graph, rows, info, chunk, longest, grammars)
 
 
 def _takes_adapters(path: Path) -> bool:
