@@ -19,6 +19,7 @@ from bench.runtime_options.measures import Acknowledgements, Field
 from support.bench import Check, percentile, report, versions
 from support.live_cluster import LiveCluster, wait_until
 from support.model_resource import ModelAccess, genai_model
+from support.release import NAMESPACE as OPERATORS
 from support.release import install, restart
 
 NAMESPACE = "genai-bench"
@@ -28,6 +29,7 @@ PODS = 3
 def prepared() -> Field:
     """The operator of this working tree, and a fresh model of three pods."""
     cluster = LiveCluster.connect()
+    cluster.make_namespace(OPERATORS)
     install(cluster)
     restart(cluster)
     cluster.make_namespace(NAMESPACE)
