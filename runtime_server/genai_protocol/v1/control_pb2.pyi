@@ -35,6 +35,10 @@ class _FetchStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FetchState
     FETCH_STATE_COMPLETE: _FetchState.ValueType  # 4
     FETCH_STATE_FAILED: _FetchState.ValueType  # 5
     """The container ends next and comes back; reason and message say why."""
+    FETCH_STATE_BUILDING: _FetchState.ValueType  # 6
+    """Of model.build: the builder makes the model of its source; `percent` says how far it is."""
+    FETCH_STATE_MEASURING: _FetchState.ValueType  # 7
+    """Of model.build: the built model's quality is measured."""
 
 class FetchState(_FetchState, metaclass=_FetchStateEnumTypeWrapper): ...
 
@@ -47,6 +51,10 @@ FETCH_STATE_VERIFYING: FetchState.ValueType  # 3
 FETCH_STATE_COMPLETE: FetchState.ValueType  # 4
 FETCH_STATE_FAILED: FetchState.ValueType  # 5
 """The container ends next and comes back; reason and message say why."""
+FETCH_STATE_BUILDING: FetchState.ValueType  # 6
+"""Of model.build: the builder makes the model of its source; `percent` says how far it is."""
+FETCH_STATE_MEASURING: FetchState.ValueType  # 7
+"""Of model.build: the built model's quality is measured."""
 Global___FetchState: _TypeAlias = FetchState  # noqa: Y015
 
 class _AdapterLoading:
@@ -132,6 +140,7 @@ class FetchProgress(_message.Message):
     CACHED_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
     state: Global___FetchState.ValueType
     fetched_bytes: _builtins.int
     total_bytes: _builtins.int
@@ -147,6 +156,8 @@ class FetchProgress(_message.Message):
     reason: _builtins.str
     """One of the condition reasons, and what the user can do."""
     message: _builtins.str
+    percent: _builtins.int
+    """Of a build, where bytes mean nothing: 0 to 100, over all its steps. 0 while a model is fetched."""
     def __init__(
         self,
         *,
@@ -160,10 +171,11 @@ class FetchProgress(_message.Message):
         cached: _builtins.bool = ...,
         reason: _builtins.str = ...,
         message: _builtins.str = ...,
+        percent: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "digest", b"digest", "fetched_bytes", b"fetched_bytes", "fetched_files", b"fetched_files", "message", b"message", "reason", b"reason", "remaining_seconds", b"remaining_seconds", "state", b"state", "total_bytes", b"total_bytes", "total_files", b"total_files"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "digest", b"digest", "fetched_bytes", b"fetched_bytes", "fetched_files", b"fetched_files", "message", b"message", "percent", b"percent", "reason", b"reason", "remaining_seconds", b"remaining_seconds", "state", b"state", "total_bytes", b"total_bytes", "total_files", b"total_files"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

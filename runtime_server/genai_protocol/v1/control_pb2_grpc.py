@@ -165,7 +165,7 @@ class ControlServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetFetchProgress(self, request, context):
-        """Served by the init container that fetches the model, and by nothing else.
+        """Served by the init container that fetches the model and by the container that builds one, and by nothing else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
