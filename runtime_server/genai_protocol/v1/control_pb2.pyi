@@ -72,6 +72,8 @@ class _AdapterLoadingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Adapte
     """It cannot be used; message says why. Tried again when it is asked for again."""
     ADAPTER_LOADING_LOADING: _AdapterLoading.ValueType  # 4
     """The engine has been told, and has not said yet."""
+    ADAPTER_LOADING_FETCHING: _AdapterLoading.ValueType  # 5
+    """The pod fetches it."""
 
 class AdapterLoading(_AdapterLoading, metaclass=_AdapterLoadingEnumTypeWrapper): ...
 
@@ -84,6 +86,8 @@ ADAPTER_LOADING_REJECTED: AdapterLoading.ValueType  # 3
 """It cannot be used; message says why. Tried again when it is asked for again."""
 ADAPTER_LOADING_LOADING: AdapterLoading.ValueType  # 4
 """The engine has been told, and has not said yet."""
+ADAPTER_LOADING_FETCHING: AdapterLoading.ValueType  # 5
+"""The pod fetches it."""
 Global___AdapterLoading: _TypeAlias = AdapterLoading  # noqa: Y015
 
 class _ProfileState:
@@ -264,27 +268,72 @@ Global___AdaptersOption: _TypeAlias = AdaptersOption  # noqa: Y015
 
 @_typing.final
 class Adapter(_message.Message):
-    """A LoRA adapter: a file *.onnx_adapter or a folder that holds one, relative to the model's folder."""
+    """A LoRA adapter: a file *.onnx_adapter or a folder that holds one, relative to the model's folder; with a source,
+    relative to what was fetched, and empty for the only one there.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     path: _builtins.str
+    @_builtins.property
+    def source(self) -> Global___AdapterSource: ...
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         path: _builtins.str = ...,
+        source: Global___AdapterSource | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "path", b"path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "path", b"path", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Adapter: _TypeAlias = Adapter  # noqa: Y015
+
+@_typing.final
+class AdapterSource(_message.Message):
+    """Where the pod fetches an adapter from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URI_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    SECRET_NAME_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
+    uri: _builtins.str
+    sha256: _builtins.str
+    """Of the folder that is fetched; empty: any."""
+    endpoint: _builtins.str
+    region: _builtins.str
+    secret_name: _builtins.str
+    """Its Secret is mounted into the pod by this name; empty: none."""
+    max_bytes: _builtins.int
+    """0: what the pod has room for."""
+    def __init__(
+        self,
+        *,
+        uri: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        endpoint: _builtins.str = ...,
+        region: _builtins.str = ...,
+        secret_name: _builtins.str = ...,
+        max_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "max_bytes", b"max_bytes", "region", b"region", "secret_name", b"secret_name", "sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdapterSource: _TypeAlias = AdapterSource  # noqa: Y015
 
 @_typing.final
 class AdapterState(_message.Message):
