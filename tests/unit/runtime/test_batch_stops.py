@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from support.batch_engines import Make, alone, batch_engines, free_run
 from support.engines import end_of, run_engine, tokens_of
 
 pytestmark = pytest.mark.model
+
+HITS = 16
 
 
 @pytest.fixture
@@ -47,25 +50,24 @@ class Watcher:
         self._thread.join()
 
 
-def terminate(engine: BatchEngine, kind: str, hits: list[str]) -> None:
-    """End whatever run of that kind is in progress, as if somebody had asked for it."""
+def terminate(engine: BatchEngine, hits: Counter[str]) -> None:
+    """End the run in progress, as if somebody had asked for it, until `HITS` of its kind were ended."""
     assert engine._parts is not None
     runs = engine._parts.runs
     with engine._lock:
-        if runs._current is not None and runs._kind == kind:
+        if runs._current is not None and hits[runs._kind] < HITS:
             runs._current.terminate()
-            hits.append(kind)
+            hits[runs._kind] += 1
 
 
 def test_terminated_runs_are_done_again_with_the_same_result(make: Make) -> None:
     engine = make(prefix_cache_bytes=0)
     wanted = [free_run(f"r{n}", length, n, 60) for n, length in enumerate([30, 500, 700, 64, 300, 900, 5, 450])]
     expected = {each.request_id: alone(engine, each) for each in wanted}
-    hits: list[str] = []
-    kinds = iter(["prefill", "decode"] * 100_000)
+    hits: Counter[str] = Counter(prefill=0, decode=0)
     events: list[EngineEvent] = []
-    with Watcher(lambda: terminate(engine, next(kinds), hits), 0.0005):
-        while len(hits) < 32 or set(hits) != {"prefill", "decode"}:
+    with Watcher(lambda: terminate(engine, hits), 0.0005):
+        while min(hits.values()) < HITS:
             for each in wanted:
                 engine.submit(each)
             events = run_engine(engine)
