@@ -45,7 +45,10 @@ def ratio(figures: Figures, present: Figures) -> float:
     return geometric_mean(ratios) if ratios else 0.0
 
 
-def winner(rounds: Sequence[Mapping[Candidate, Figures]], best: Candidate) -> Candidate:
+Round = Mapping[Candidate, Figures]
+
+
+def winner(rounds: Sequence[Round], best: Candidate) -> Candidate:
     """The fastest by the median over the rounds, if it beats `best` by the margin.
 
     A candidate that failed is missing in a round, and does not win; a round without `best` counts for nothing.
@@ -58,6 +61,15 @@ def winner(rounds: Sequence[Mapping[Candidate, Figures]], best: Candidate) -> Ca
     }
     fastest = max(scores, key=lambda each: scores[each], default=best)
     return fastest if scores.get(fastest, 0.0) > 1 + MARGIN else best
+
+
+def beside(rounds: Sequence[Round], other: Candidate) -> dict[Candidate, list[Gain]]:
+    """Each candidate that ran in every round, `other` among them, against `other`; empty where that one did not."""
+    if not rounds or any(other not in each for each in rounds):
+        return {}
+    base = [each[other] for each in rounds]
+    whole = [candidate for candidate in rounds[0] if all(candidate in each for each in rounds)]
+    return {candidate: gains([each[candidate] for each in rounds], base) for candidate in whole}
 
 
 def gains(best: Sequence[Figures], present: Sequence[Figures]) -> list[Gain]:

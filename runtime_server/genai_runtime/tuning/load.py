@@ -7,8 +7,9 @@ of a server is between the clients and the engine process: the front's share is 
 import asyncio
 import dataclasses
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from time import monotonic
 from typing import Protocol
@@ -63,23 +64,27 @@ class _Meter:
         return Figure(clients, self.tokens / length if length > 0 else 0.0, 1000 * median(self.first))
 
 
-def measure_of(spec: EngineSpec, engine: str, load: Load) -> Measure:
-    """Measures candidates as variants of `spec`, each in an engine process of its own.
+def measure_of(spec: EngineSpec, engine: str, load: Load, folders: Mapping[str, Path] | None = None) -> Measure:
+    """Measures candidates, each in an engine process of its own: `spec` with the candidate's settings.
 
-    It raises `ModelUnusable` and `EngineFailure` as `EngineProcess` does, and `InvalidSettings` for a load that is
-    longer than the model's sequences.
+    `folders` are the models' by the candidates' `variant`; without, all are `spec`'s model. It raises what
+    `EngineProcess` raises, `ModelUnusable` and `EngineFailure`; and `InvalidSettings` for a load that is longer than
+    the model's sequences.
     """
 
     async def measure(candidate: Candidate, seconds: float) -> Visit:
-        return await visit(variant(spec, candidate), engine, load, seconds)
+        return await visit(adapted(spec, candidate, folders or {}), engine, load, seconds)
 
     return measure
 
 
-def variant(spec: EngineSpec, candidate: Candidate) -> EngineSpec:
-    """`spec` with a candidate's settings."""
+def adapted(spec: EngineSpec, candidate: Candidate, folders: Mapping[str, Path]) -> EngineSpec:
+    """`spec` with a candidate's settings and model. Which precision was asked for is the present model's matter."""
+    folder = folders.get(candidate.variant, spec.model_dir)
     return dataclasses.replace(
         spec,
+        model_dir=folder,
+        precision=spec.precision if folder == spec.model_dir else "",
         intra_op_threads=candidate.threads,
         spinning=candidate.spinning,
         max_concurrent=candidate.batch,

@@ -1,15 +1,17 @@
-"""Pure: what a sweep tries. A candidate is four settings of the engine; an axis is one of them with its values.
+"""Pure: what a sweep tries. A candidate is four settings of the engine and a variant of the model; an axis is one of
+them with its values.
 
 A sweep goes along one axis after the other, each time with the best that was found so far for the rest, so that the
-number of engine starts grows with the sum of the values and not with their product. How candidates are measured is
-`load.py`'s, and which of them is best `choice.py`'s.
+number of engine starts grows with the sum of the values and not with their product. Variants come last: each is
+measured once, with engine settings that are known to be good by then. How candidates are measured is `load.py`'s, and
+which of them is best `choice.py`'s.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-AxisName = Literal["threads", "spinning", "prefill_chunk", "batch"]
+AxisName = Literal["threads", "spinning", "prefill_chunk", "batch", "variant"]
 CHUNKS = (32, 64, 128, 256)
 CONFIRM_ROUNDS = 3  # the best and the present settings, side by side at the end
 _ROUNDS = 2
@@ -19,12 +21,16 @@ _PROMPT_MARGIN = 2  # a chunk beyond this many prompts reads nothing more at onc
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Settings to try. `prefill_chunk` 0 is the engine's own choice; `batch` is how many requests it holds at once."""
+    """Settings to try. `prefill_chunk` 0 is the engine's own choice; `batch` is how many requests it holds at once.
+
+    `variant` names the model's files; empty where there is one model alone.
+    """
 
     threads: int
     spinning: bool
     batch: int
     prefill_chunk: int
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class Sweep:
     spinning: tuple[bool, ...] | None = None
     batch: tuple[int, ...] | None = None
     prefill_chunk: tuple[int, ...] | None = None
+    variants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ def axes(sweep: Sweep, present: Candidate, load: Load, *, cpus: int, chunk: int)
         Axis("spinning", _distinct(present.spinning, spinning)),
         Axis("prefill_chunk", _distinct(present.prefill_chunk, chunks)),
         Axis("batch", _distinct(present.batch, batch)),
+        Axis("variant", _distinct(present.variant, sweep.variants)),
     ]
     return [each for each in found if len(each.values) > 1]
 

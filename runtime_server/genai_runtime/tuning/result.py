@@ -4,26 +4,38 @@ Names are those of the GenAIModel's spec. `settings` holds what to change, and i
 the best; numbers are rounded to what they mean.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genai_runtime.tuning.choice import Gain
-from genai_runtime.tuning.plan import AxisName, Candidate
+from genai_runtime.tuning.plan import Candidate
 from genai_runtime.tuning.sweep import Outcome, Task
+from genai_runtime.tuning.variants import Variant
 
-_NAMES: dict[AxisName, str] = {
+_NAMES: dict[str, str] = {
     "threads": "intraOpThreads",
     "spinning": "spinning",
     "prefill_chunk": "prefillChunk",
     "batch": "maxBatchSize",
 }
+_VARIANT = "variant"
 _FAILURES = 3
+_FAILURE_LENGTH, _REASON_LENGTH = 200, 120
 
 
-def result(task: Task, outcome: Outcome) -> dict[str, Any]:
-    """The object; under 3 KiB."""
+def result(
+    task: Task, outcome: Outcome, variants: Sequence[Variant] = (), refused: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The object; under 4 KiB for one number of clients and seven variants.
+
+    `variants` are all that were meant to be measured, the present one among them; `refused` says by name why one may
+    not be recommended.
+    """
     present = {name: _value(axis, outcome.present) for axis, name in _NAMES.items()}
     if not outcome.present.prefill_chunk:
         present["prefillChunk"] = outcome.info.prefill_chunk or "auto"
+    if outcome.present.variant:
+        present[_VARIANT] = outcome.present.variant
     load = {
         "clients": list(task.load.clients),
         "promptTokens": task.load.prompt_tokens,
@@ -34,18 +46,42 @@ def result(task: Task, outcome: Outcome) -> dict[str, Any]:
         "baseline": present,
         "figures": [_figure(each) for each in outcome.gains],
         **_nearest(outcome),
+        **({"variants": [_variant(each, outcome, refused or {}) for each in variants]} if variants else {}),
         "load": load,
         "engine": outcome.info.engine,
         "provider": outcome.info.provider,
         "measurements": outcome.measured,
         "seconds": round(outcome.seconds, 1),
-        "notMeasured": [_NAMES[each] for each in outcome.unmeasured],
-        "failed": outcome.failed[:_FAILURES],
+        "notMeasured": [_NAMES.get(each, each) for each in outcome.unmeasured],
+        "failed": [each[:_FAILURE_LENGTH] for each in outcome.failed[:_FAILURES]],
     }
 
 
 def _changes(best: Candidate, present: Candidate) -> dict[str, Any]:
-    return {name: _value(axis, best) for axis, name in _NAMES.items() if getattr(best, axis) != getattr(present, axis)}
+    every: dict[str, str] = {**_NAMES, _VARIANT: _VARIANT}
+    return {name: _value(axis, best) for axis, name in every.items() if getattr(best, axis) != getattr(present, axis)}
+
+
+def _variant(variant: Variant, outcome: Outcome, refused: Mapping[str, str]) -> dict[str, Any]:
+    """Its figures are with the best settings of the engine; without where it could not be measured."""
+    found: dict[str, Any] = {"name": variant.name, "sizeBytes": variant.size_bytes}
+    if variant.quality is not None:
+        found["perplexity"] = round(variant.quality.perplexity, 4)
+        found["increasePercent"] = round(variant.quality.increase_percent, 2)
+    if variant.name in refused:
+        found["refused"] = refused[variant.name][:_REASON_LENGTH]
+    if figures := outcome.variants.get(variant.name):
+        found["figures"] = [_seen(each) for each in figures]
+    return found
+
+
+def _seen(gain: Gain) -> dict[str, Any]:
+    return {
+        "clients": gain.clients,
+        "tokensPerSecond": round(gain.best.tokens_per_second, 1),
+        "gainPercent": round(gain.percent, 1),
+        "timeToFirstTokenMs": round(gain.best.first_token_ms, 1),
+    }
 
 
 def _nearest(outcome: Outcome) -> dict[str, Any]:
@@ -61,7 +97,7 @@ def _nearest(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _value(axis: AxisName, candidate: Candidate) -> Any:
+def _value(axis: str, candidate: Candidate) -> Any:
     value = getattr(candidate, axis)
     if axis == "spinning":
         return "enabled" if value else "disabled"

@@ -3,7 +3,7 @@
 Each candidate is measured in a fresh engine process. One that cannot run, for memory, is left out and told.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
@@ -11,7 +11,7 @@ import structlog
 
 from genai_runtime.engine.protocol import ModelInfo
 from genai_runtime.errors import EngineFailure, InvalidSettings, ModelUnusable
-from genai_runtime.tuning.choice import Figures, Gain, gains, holds, winner
+from genai_runtime.tuning.choice import Figures, Gain, beside, gains, holds, winner
 from genai_runtime.tuning.load import Measure, Visit
 from genai_runtime.tuning.plan import CONFIRM_ROUNDS, Axis, AxisName, Candidate, Load, Pace, Sweep, axes, pace
 
@@ -24,8 +24,9 @@ class Outcome:
     """What a sweep found. `best` is the present candidate where nothing is faster beyond the margin.
 
     `gains` has one entry for each number of clients. `nearest` seemed faster and was not beyond the margin when it ran
-    beside the present one, with its gains there. `unmeasured` are axes for which no time was left, `failed` why
-    candidates could not run.
+    beside the present one, with its gains there. `variants` are those of the model by name, each with its gains over
+    the present one, both with the best settings of the engine. `unmeasured` are axes for which no time was left,
+    `failed` why candidates could not run.
     """
 
     info: ModelInfo
@@ -33,6 +34,7 @@ class Outcome:
     best: Candidate
     gains: list[Gain] = field(default_factory=list)
     nearest: tuple[Candidate, list[Gain]] | None = None
+    variants: dict[str, list[Gain]] = field(default_factory=dict)
     measured: int = 0
     unmeasured: list[AxisName] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -43,7 +45,8 @@ class Outcome:
 class Task:
     """What to find out: better settings than `present` for a load, on so many CPUs, within about so many seconds.
 
-    `slot` is how long one measurement takes; None: what the time allows.
+    `slot` is how long one measurement takes; None: what the time allows. `refused` are variants of the model that are
+    measured and not to be recommended.
     """
 
     present: Candidate
@@ -52,6 +55,7 @@ class Task:
     cpus: int
     seconds: float
     slot: float | None = None
+    refused: frozenset[str] = frozenset()
 
 
 async def run(task: Task, measure: Measure, clock: Callable[[], float] = monotonic) -> Outcome:
@@ -67,9 +71,9 @@ async def run(task: Task, measure: Measure, clock: Callable[[], float] = monoton
         chosen = replace(chosen, seconds=task.slot)
     cost = first.start_seconds + chosen.seconds * loads
     outcome = Outcome(first.info, task.present, task.present, measured=1)
-    trying = _Trying(measure, chosen, outcome)
+    trying = _Trying(measure, chosen, outcome, task.refused)
     for axis in every:
-        left = task.seconds - (clock() - began) - 2 * CONFIRM_ROUNDS * cost
+        left = task.seconds - (clock() - began) - cost * (2 * CONFIRM_ROUNDS + _kept(every, axis, chosen))
         if left < cost * len(axis.values) * chosen.rounds:
             outcome.unmeasured.append(axis.name)
         else:
@@ -79,6 +83,11 @@ async def run(task: Task, measure: Measure, clock: Callable[[], float] = monoton
     return outcome
 
 
+def _kept(every: Sequence[Axis], axis: Axis, chosen: Pace) -> int:
+    """Measurements that an axis leaves time for: variants were asked for by name, and each was built for this."""
+    return sum(len(each.values) * chosen.rounds for each in every if each.name == "variant" and each != axis)
+
+
 @dataclass
 class _Trying:
     """Measures candidates and keeps the books."""
@@ -86,6 +95,7 @@ class _Trying:
     measure: Measure
     pace: Pace
     outcome: Outcome
+    refused: frozenset[str]
 
     async def along(self, axis: Axis) -> None:
         """Every value of one axis, with the best so far for the rest."""
@@ -97,7 +107,13 @@ class _Trying:
                 if (found := await self._visit(candidate)) is not None:
                     measured[candidate] = found.figures
             rounds.append(measured)
-        self.outcome.best = winner(rounds, best)
+        if axis.name == "variant":
+            self.outcome.variants = {each.variant: found for each, found in beside(rounds, best).items()}
+        permitted = [{each: seen for each, seen in one.items() if self._may_win(each)} for one in rounds]
+        self.outcome.best = winner(permitted, best)
+
+    def _may_win(self, candidate: Candidate) -> bool:
+        return candidate.variant == self.outcome.present.variant or candidate.variant not in self.refused
 
     async def confirm(self) -> None:
         """The best and the present in turn; without a difference that lasts, the present ones are the best."""
@@ -133,9 +149,10 @@ class _Trying:
 
 
 def _shown(candidate: Candidate) -> dict[str, object]:
-    return {
+    shown: dict[str, object] = {
         "threads": candidate.threads,
         "spinning": candidate.spinning,
         "batch": candidate.batch,
         "prefill_chunk": candidate.prefill_chunk or "auto",
     }
+    return {**shown, "variant": candidate.variant} if candidate.variant else shown

@@ -52,3 +52,9 @@ def test_the_pace_follows_the_time(seconds: float, rounds: int, length: float) -
     every = [Axis("threads", (4, 2)), Axis("spinning", (True, False))]
     found = pace(every, seconds, start_seconds=2.0, loads=2)
     assert (found.rounds, round(found.seconds, 2)) == (rounds, length)
+
+
+def test_variants_come_last_and_only_where_they_are_named() -> None:
+    found = axes(Sweep(variants=("a", "b")), Candidate(4, True, 16, 0, "a"), Load((8,), 100, 32), cpus=4, chunk=64)
+    assert found[-1] == Axis("variant", ("a", "b"))
+    assert [each.name for each in axes(Sweep(), PRESENT, Load((8,), 100, 32), cpus=4, chunk=64)][-1] == "batch"

@@ -1,7 +1,9 @@
 """The order of a sweep, on a machine whose speeds are given: what is tried, what is kept, and when there is no time."""
 
 import asyncio
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from genai_runtime.tuning.load import Visit
 from genai_runtime.tuning.plan import Candidate, Load, Sweep
 from genai_runtime.tuning.result import result
 from genai_runtime.tuning.sweep import Outcome, Task, run
+from genai_runtime.tuning.variants import Quality, Variant
 
 PRESENT = Candidate(threads=2, spinning=True, batch=4, prefill_chunk=0)
 INFO = ModelInfo("qwen2", 64, 100, 64, [1], 0, "batch", "", "cpu", 2, "1", "1", prefill_chunk=64)
@@ -103,3 +106,74 @@ def test_a_slot_that_is_given_is_kept() -> None:
     machine = Machine({PRESENT: 10.0, replace(PRESENT, threads=1): 9.0, replace(PRESENT, spinning=False): 9.0})
     machine.tune(replace(TASK, slot=0.5))
     assert machine.now == 1.5 * len(machine.visited)
+
+
+SMALL = replace(PRESENT, variant="small")
+MODELS = replace(
+    TASK,
+    present=replace(PRESENT, variant="fine"),
+    sweep=Sweep(spinning=(), prefill_chunk=(), batch=(), variants=("fine", "small", "coarse")),
+)
+
+
+def speeds(**found: float) -> dict[Candidate, float]:
+    """One thread is faster whatever the model, and each model has a speed."""
+    return {
+        replace(PRESENT, threads=threads, variant=name): speed * factor
+        for name, speed in found.items()
+        for threads, factor in ((2, 1.0), (1, 1.1))
+    }
+
+
+def test_variants_are_measured_with_the_best_settings_of_the_engine() -> None:
+    machine = Machine(speeds(fine=10.0, small=15.0, coarse=20.0))
+    found = machine.tune(replace(MODELS, refused=frozenset({"coarse"})))
+    assert found.best == replace(PRESENT, threads=1, variant="small")
+    assert {each.threads for each in machine.visited if each.variant != "fine"} == {1}
+    told = {name: round(gains[0].percent, 6) for name, gains in found.variants.items()}
+    assert told == {"fine": 0.0, "small": 50.0, "coarse": 100.0}  # refused, and shown
+    assert round(found.gains[0].percent, 6) == 65.0  # the model and the thread together
+    assert result(MODELS, found)["settings"] == {"intraOpThreads": 1, "variant": "small"}
+    assert result(MODELS, found)["baseline"]["variant"] == "fine"
+    assert machine.now <= MODELS.seconds
+
+
+def test_a_present_model_that_lost_too_much_stays_where_nothing_better_is_permitted() -> None:
+    everything = frozenset({"fine", "small", "coarse"})
+    found = Machine(speeds(fine=10.0, small=15.0, coarse=20.0)).tune(replace(MODELS, refused=everything))
+    assert found.best.variant == "fine"
+    assert "variant" not in result(MODELS, found)["settings"]
+
+
+def test_a_variant_that_cannot_run_is_told_and_the_others_are_compared() -> None:
+    found = Machine(speeds(fine=10.0, small=15.0)).tune(MODELS)
+    assert found.variants.keys() == {"fine", "small"}
+    assert "coarse" in found.failed[0]
+
+
+def test_time_for_variants_is_kept_before_that_for_other_settings() -> None:
+    machine = Machine(speeds(fine=10.0, small=15.0, coarse=20.0))
+    found = machine.tune(replace(MODELS, seconds=23.0))  # ten measurements of two seconds, and no more
+    assert (found.unmeasured, found.best.variant) == (["threads"], "coarse")
+    assert machine.now <= 23.0
+
+
+def test_every_variant_is_told_and_the_whole_fits_a_termination_log() -> None:
+    names = [f"int4-{block}-4" for block in (16, 32, 64, 128, 256)] + ["fp32", "int8"]
+    present = replace(PRESENT, variant="fp32")
+    task = replace(MODELS, present=present, sweep=replace(MODELS.sweep, variants=tuple(names)))
+    found = Machine(speeds(**dict.fromkeys(names[:-1], 123_456.7))).tune(task)
+    every = [Variant(name, Path(name), 10**11, Quality(10_000.5, 9_999.25)) for name in names]
+    refused = dict.fromkeys(names, "its perplexity is 5.1 % above fp32's; 5 % is permitted")
+    told = result(task, found, every, refused)
+    first, last = told["variants"][0], told["variants"][-1]
+    assert first == {
+        "name": "int4-16-4",
+        "sizeBytes": 10**11,
+        "perplexity": 10_000.5,
+        "increasePercent": 0.01,
+        "refused": refused["int4-16-4"],
+        "figures": [{"clients": 8, "tokensPerSecond": 135802.4, "gainPercent": 0.0, "timeToFirstTokenMs": 5.0}],
+    }
+    assert "figures" not in last  # it could not run
+    assert len(json.dumps(told)) < 4096
