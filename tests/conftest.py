@@ -2,5 +2,15 @@
 
 import os
 
+import pytest
+
 # Before anything imports ONNX Runtime: its wheels send telemetry by default.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> object:
+    """With `--numprocesses`: which tests may run beside which."""
+    from support.side_by_side import ClusterTogether  # only there where there is pytest-xdist
+
+    return ClusterTogether(config)
