@@ -84,21 +84,30 @@ def folder() -> Path:
 
 def build(programs: tuple[Program, ...] = LOCAL) -> Path:
     """Builds what the cache lacks and returns `folder()`. Raises LocalKubeError with the compiler's last lines."""
+    links = folder()
+    if all(_is_link(links / name, path_of(program)) for program in programs for name in _names(program)):
+        return links  # nobody waits for another's build who needs none
     with _locked(places.cache_dir() / "build.lock"):
         absent = [program for program in programs if not path_of(program).exists()]
         for number, program in enumerate(absent, start=1):
             _compile(program, f"[{number}/{len(absent)}] {program.label}")
-        links = folder()
         links.mkdir(parents=True, exist_ok=True)
         for program in programs:
-            _link(links / program.name, path_of(program))
-            if program is LOCALKUBE:
-                _link(links / "kubectl", path_of(program))
+            for name in _names(program):
+                _link(links / name, path_of(program))
     return links
 
 
+def _names(program: Program) -> tuple[str, ...]:
+    return (program.name, "kubectl") if program is LOCALKUBE else (program.name,)
+
+
+def _is_link(link: Path, target: Path) -> bool:
+    return link.is_symlink() and link.readlink() == target and target.exists()
+
+
 def _link(link: Path, target: Path) -> None:
-    if link.is_symlink() and link.readlink() == target:
+    if _is_link(link, target):
         return
     link.unlink(missing_ok=True)
     link.symlink_to(target)

@@ -1,7 +1,7 @@
 """Clients that others wrote, each in an environment of its own: their dependencies and ours exclude each other, and two
 copies of one protocol cannot live in one process.
 
-Environments and programs are made once, in the cache of the local cluster's tools.
+Environments and programs are made once, in the cache of the local cluster's tools. `make_all` does it before the tests.
 """
 
 import asyncio
@@ -55,14 +55,26 @@ def _shown(config: pytest.Config) -> Any:
         yield
 
 
+def make_all() -> None:
+    """Whatever is not there yet: no test then spends its time on it."""
+    binaries.build((GRPCURL, GHZ))
+    for environment in (TRITON, KSERVE):
+        _python(environment)
+
+
 def python_of(environment: Environment, config: pytest.Config) -> Path:
     """Its interpreter; made on first use."""
+    with _shown(config):
+        return _python(environment)
+
+
+def _python(environment: Environment) -> Path:
     folder = environment.folder
     python = folder / "bin" / "python"
     if python.exists():
         return python
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "lock").open("w") as lock, _shown(config):
+    with (folder.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not python.exists():
             print(f"\ninstalling {environment.name} into {folder}", flush=True)
