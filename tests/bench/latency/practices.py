@@ -5,8 +5,7 @@ A row is one measurement of one side: `{"section", "round", "side", "clients", â
 
 import os
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from rich.console import Console
 
 from bench.latency import binding
 from bench.latency.models import Models
+from bench.latency.quota import limited
 from genai_runtime.cli.launch import engine_spec
-from genai_runtime.cpu_limit import CpuShare, usable_cpus
+from genai_runtime.cpu_limit import cpu_share, usable_cpus
 from genai_runtime.engine.process import EngineProcess
 from genai_runtime.engine.protocol import EngineSpec, Window
 from genai_runtime.settings import load_settings
@@ -44,11 +44,14 @@ class Field:
     failures: list[str] = field(default_factory=list)
 
     def spec(self, folder: Path | None = None, **changes: Any) -> EngineSpec:
-        """What a pod without any settings gives its engine, limited to the CPUs that this process may use."""
+        """What a pod without any settings gives its engine, limited to the CPUs that this process may use.
+
+        The CPUs of a machine without a limit count as a limit: nobody else uses them meanwhile.
+        """
         settings = load_settings(profile_dir=self.scratch / "profiles", run_dir=self.scratch / "run")
         found = engine_spec(settings, folder or self.models.int4)
-        cpus = tuple(sorted(os.sched_getaffinity(0)))
-        share = CpuShare(float(len(cpus)), cpus, os.cpu_count() or 1)
+        share = cpu_share()
+        share = replace(share, limit=share.limit or float(len(share.allowed)))
         return replace(found, **{"spinning": share.may_spin(found.intra_op_threads, 0), **changes})
 
     def add(self, section: str, number: int, side: str, **figures: Any) -> None:
@@ -83,9 +86,9 @@ async def reduced_precision(field: Field, number: int) -> None:
 
 async def threads(field: Field, number: int) -> None:
     """As many threads as CPUs that may be used against as many as the machine has, where only one may be used."""
-    with _one_cpu():
+    with limited(1) as by:
         off = field.spec(intra_op_threads=os.cpu_count() or 1, spinning=True)
-        await _pair(field, "threads", number, field.spec(), off)
+        await _pair(field, "threads", number, field.spec(), off, limited_by=by)
 
 
 async def io_binding(field: Field, number: int) -> None:
@@ -145,7 +148,7 @@ PRACTICES = {
 NOT_MEASURED = {"cuda_graphs": "CUDA graphs replay kernels of an NVIDIA GPU; on a CPU there is nothing to replay"}
 
 
-async def _pair(field: Field, section: str, number: int, on: EngineSpec, off: EngineSpec) -> None:
+async def _pair(field: Field, section: str, number: int, on: EngineSpec, off: EngineSpec, **more: Any) -> None:
     load = Load(field.clients, PROMPT, NEW)
     sides = {ON: on, OFF: off}
     for side in _turns(number):
@@ -159,20 +162,11 @@ async def _pair(field: Field, section: str, number: int, on: EngineSpec, off: En
                 tokens_per_second=figure.tokens_per_second,
                 first_token_ms=figure.first_token_ms,
                 start_seconds=found.start_seconds,
+                threads=found.info.intra_op_threads,
+                **more,
             )
 
 
 def _turns(number: int) -> Sequence[str]:
     """Neither side always comes first."""
     return (OFF, ON) if number % 2 else (ON, OFF)
-
-
-@contextmanager
-def _one_cpu() -> Iterator[None]:
-    """This process and what it starts may use one CPU, as under a limit."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
