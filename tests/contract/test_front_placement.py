@@ -36,6 +36,13 @@ async def test_a_server_knows_where_its_operators_run_and_leaves_no_profile(tmp_
         assert kept_files(tmp_path / "profiles") == []
 
 
+async def test_a_server_that_comes_up_halted_has_warmed_up(tmp_path: Path) -> None:
+    async with hello_server(tmp_path, halted=True, warmup_prompts=["Hello"]) as hello:
+        model = await hello.genai.GetModel(pb.GetModelRequest())
+        assert model.warmup_tokens_per_second > 0
+        assert [each.provider for each in model.placement] == [CPU]
+
+
 async def test_without_a_warm_up_nothing_is_timed(tmp_path: Path) -> None:
     async with hello_server(tmp_path, warmup_prompts=[]) as hello:
         assert not (await hello.genai.GetModel(pb.GetModelRequest())).placement

@@ -1,9 +1,10 @@
 """The live options that this pod has applied, and how new ones are: terminate first, then what is done at once.
 
 Level-triggered: what is wanted is compared with what was applied, so the same options again change nothing, and a
-window that ended by its caps does not open again. What needs the engine (a window, its arena) and is asked for while
-the model is loading is done when the pod begins to serve. No gRPC here (`control.py`); what an option does is in the
-module of its own: `drain.py`, `cancel_rules.py`, `logs.py`, `profiles.py`.
+window that ended by its caps does not open again. What needs the engine (a halt, a window, its arena) and is asked for
+while the model is loading is done when the pod begins to serve: a pod that comes up halted has warmed up, so that it
+serves at full speed when it is resumed. No gRPC here (`control.py`); what an option does is in the module of its own:
+`drain.py`, `cancel_rules.py`, `logs.py`, `profiles.py`.
 """
 
 import asyncio
@@ -106,7 +107,10 @@ class RuntimeOptions:
         async with self._turn:
             self._serving = True
             wanted = self.applied
-            self.applied = replace(wanted, profiling=None, arena_shrinkage=False, adapters=None)
+            self.applied = replace(
+                wanted, terminate_session=False, profiling=None, arena_shrinkage=False, adapters=None
+            )
+            self._apply_terminate(wanted.terminate_session)
             self._apply_arena(wanted.arena_shrinkage)
             await self._apply_adapters(wanted.adapters)
             if self.missing():
@@ -125,11 +129,13 @@ class RuntimeOptions:
     def _apply_terminate(self, terminate: bool) -> None:
         if TERMINATE_SESSION in self.unsupported or terminate == self.applied.terminate_session:
             return
+        self.applied = replace(self.applied, terminate_session=terminate)
+        if not self._serving:
+            return
         if terminate:
             self.engine.halt()
         else:
             self.engine.resume()
-        self.applied = replace(self.applied, terminate_session=terminate)
         self.state.update(halted=terminate)
         _log.info("runtime option applied", option=TERMINATE_SESSION, value=int(terminate))
 

@@ -38,7 +38,7 @@ class WarmupResult:
 
 
 async def warm_up(service: GenerationService, metrics: Metrics, prompts: list[str], max_tokens: int) -> WarmupResult:
-    """Generate from each prompt. A halt ends it early; a prompt that cannot be used is logged and left out.
+    """Generate from each prompt; one that cannot be used is logged and left out.
 
     Raises `EngineFailure` when the engine cannot generate at all.
     """

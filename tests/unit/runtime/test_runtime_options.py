@@ -53,6 +53,16 @@ async def test_a_window_taken_back_during_the_start_never_opens(starting: Runtim
     assert starting.applied == Options()
 
 
+async def test_a_halt_asked_for_during_the_start_waits_for_the_warm_up(starting: RuntimeOptions) -> None:
+    await starting.set("r", Options(terminate_session=True))
+    assert starting.engine.calls == []  # type: ignore[attr-defined]
+    assert starting.revision == "r"
+    await starting.begin_serving()
+    assert starting.engine.calls == ["halt"]  # type: ignore[attr-defined]
+    assert starting.applied == Options(terminate_session=True)
+    assert starting.state.halted
+
+
 async def test_a_window_that_cannot_open_after_the_start_is_asked_for_again(starting: RuntimeOptions) -> None:
     async def fail(wanted: WantedWindow) -> None:
         raise EngineFailure("there is no engine")
