@@ -88,8 +88,9 @@ def test_variants_are_measured_and_one_that_lost_too_much_is_refused(tmp_path: P
         precision="int4",
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(left)
-    assert found["settings"] == {}  # however fast the other was
+    found, short = json.loads(done.stdout), json.loads(left)
+    assert found["settings"] == short["settings"] == {}  # however fast the other was
+    assert [row[0] for row in short["variants"]["rows"]] == ["int4-32-4", "int4-128-4"]
     assert found["baseline"]["variant"] == "int4-32-4"
     mine, other = found["variants"]
     assert (mine["name"], mine["increasePercent"], mine.get("refused")) == ("int4-32-4", 1.0, None)

@@ -1,6 +1,6 @@
 """`genai-runtime tune`: which settings serve a stated load best on this machine. What it does is `tuning`.
 
-Its result is one JSON object on stdout and in the termination log (`tuning/result.py`). Failing, it leaves
+Its result is one JSON object on stdout, and in the termination log (`tuning/result.py`). Failing, it leaves
 `{"reason", "message"}` there, as `serve` does. The engine is set up as `serve` would, from the same GENAI_* variables.
 """
 
@@ -88,12 +88,18 @@ def tune(  # noqa: PLR0913 - each is a flag
     except RuntimeServerError as error:
         logs.last_words(reason_of(error), error.message)
         raise
-    line = json.dumps(found)
-    print(line, flush=True)
+    print(json.dumps(found), flush=True)
     try:
-        logs.leave(line)  # the operator reads the result there
+        logs.leave(_left(found))
     except OSError as error:
         print(f"genai-runtime: the termination log cannot be written: {error}", file=sys.stderr)
+
+
+def _left(found: dict[str, Any]) -> str:
+    """What the operator reads."""
+    from genai_runtime.tuning.result import brief
+
+    return json.dumps(brief(found) if "variants" in found else found, separators=(",", ":"))
 
 
 def _tune(model: str, asked: _Asked) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What a sweep found as one JSON object: for people, for the operator, and for the termination message of a Job.
 
 Names are those of the GenAIModel's spec. `settings` holds what to change, and is empty where the present settings are
-the best; numbers are rounded to what they mean.
+the best; numbers are rounded to what they mean. With variants the termination message has a shorter object: the 12 KiB
+that Kubernetes keeps are shared by a pod's containers, and each variant was built by one of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +20,18 @@ _NAMES: dict[str, str] = {
     "batch": "maxBatchSize",
 }
 _VARIANT = "variant"
+# Of a variant in the shorter object, where each is a row.
+_COLUMNS = ("name", "sizeBytes", "perplexity", "increasePercent", "refused")
+_FIGURES = ("tokensPerSecond", "gainPercent", "timeToFirstTokenMs")
 _FAILURES = 3
+_SHORT_FAILURE_LENGTH = 100
 _FAILURE_LENGTH, _REASON_LENGTH = 200, 120
 
 
 def result(
     task: Task, outcome: Outcome, variants: Sequence[Variant] = (), refused: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """The object; under 4 KiB for one number of clients and seven variants.
+    """The object; under 3 KiB without variants.
 
     `variants` are all that were meant to be measured, the present one among them; `refused` says by name why one may
     not be recommended.
@@ -54,6 +59,23 @@ def result(
         "seconds": round(outcome.seconds, 1),
         "notMeasured": [_NAMES.get(each, each) for each in outcome.unmeasured],
         "failed": [each[:_FAILURE_LENGTH] for each in outcome.failed[:_FAILURES]],
+    }
+
+
+def brief(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What the operator needs of a result with variants, for the first number of clients; under 1300 bytes."""
+    rows = []
+    for variant in found["variants"]:
+        seen = variant.get("figures", [{}])[0]
+        row = [variant.get(name) for name in _COLUMNS[:-1]]
+        rows.append([*row, "refused" in variant, *(seen.get(name) for name in _FIGURES)])
+    return {
+        "settings": found["settings"],
+        "figures": found["figures"][:1],
+        "load": found["load"],
+        "variants": {"columns": [*_COLUMNS, *_FIGURES], "rows": rows},
+        "notMeasured": found["notMeasured"],
+        "failed": [each[:_SHORT_FAILURE_LENGTH] for each in found["failed"][:1]],
     }
 
 
