@@ -42,7 +42,7 @@ def load(cluster: Cluster, recipes: Iterable[Recipe] = ALL) -> None:
 def _archive(engine: Engine, recipe: Recipe) -> Path:
     folder = places.cache_dir() / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    archive = folder / f"{recipe.short}-{input_key(recipe, engine.bases())}.tar"
+    archive = folder / f"{recipe.short}-{input_key(recipe, engine.bases(recipe))}.tar"
     if archive.exists():
         os.utime(archive)
         print(f"{recipe.image}: unchanged", flush=True)

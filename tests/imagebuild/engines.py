@@ -24,6 +24,7 @@ _PATHS = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/s
 _BASES = {
     "run": ("essential", "python3-minimal,libpython3-stdlib,libstdc++6,netbase,tzdata"),
     "build": ("apt", "python3,python3-venv,libstdc++6,ca-certificates,binutils"),
+    "torch": ("apt", "python3-torch,python3-venv,ca-certificates"),
 }
 """Name to mmdebstrap's variant and packages; the same Python is at the same path in both."""
 
@@ -32,8 +33,8 @@ class Engine(abc.ABC):
     """Builds a recipe into a docker-archive."""
 
     @abc.abstractmethod
-    def bases(self) -> list[str]:
-        """What identifies the base images, for the key of a build."""
+    def bases(self, recipe: Recipe) -> list[str]:
+        """What identifies the recipe's base images, for the key of a build."""
 
     @abc.abstractmethod
     def build(self, recipe: Recipe, archive: Path) -> None:
@@ -43,7 +44,7 @@ class Engine(abc.ABC):
 class Docker(Engine):
     """The Dockerfiles as they are, on their public base."""
 
-    def bases(self) -> list[str]:
+    def bases(self, recipe: Recipe) -> list[str]:
         return ["docker"]
 
     def build(self, recipe: Recipe, archive: Path) -> None:
@@ -58,20 +59,20 @@ class Buildah(Engine):
     def __init__(self) -> None:
         self._folder = places.cache_dir() / "containers"
 
-    def bases(self) -> list[str]:
-        return [self._base_image(name) for name in _BASES]
+    def bases(self, recipe: Recipe) -> list[str]:
+        return [self._base_image(name) for _, name in recipe.bases]
 
     def build(self, recipe: Recipe, archive: Path) -> None:
         packages.ensure(packages.IMAGES, "image builds")
-        for name in _BASES:
+        for _, name in recipe.bases:
             self._ensure_base(name)
+        bases = [f"{argument}={self._base_image(name)}" for argument, name in recipe.bases]
         command = [
             *("bud", "--file", recipe.dockerfile, "--tag", recipe.image, "--layers", "--pull-never"),
             *("--isolation", "chroot", "--network", "host"),
             # this machine may have authorities of its own
             *("--volume", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"),
-            *("--build-arg", f"BASE={self._base_image('run')}"),
-            *("--build-arg", f"BUILD_BASE={self._base_image('build')}"),
+            *(word for base in bases for word in ("--build-arg", base)),
             *_arguments(recipe),
             str(ROOT),
         ]

@@ -22,7 +22,7 @@ _PROJECT = (".dockerignore", "pyproject.toml", "uv.lock", "README.md", "LICENSE"
 class Recipe:
     """`inputs`: files and folders, relative to the repository's root. `limit_mb`: uncompressed, in 10^6 bytes.
 
-    `arguments`: of the build, as NAME=VALUE.
+    `arguments`: of the build, as NAME=VALUE. `bases`: (argument of the build, base image of engines.py).
     """
 
     image: str
@@ -30,6 +30,7 @@ class Recipe:
     inputs: tuple[str, ...]
     limit_mb: int
     arguments: tuple[str, ...] = ()
+    bases: tuple[tuple[str, str], ...] = (("BASE", "run"), ("BUILD_BASE", "build"))
 
     @property
     def short(self) -> str:
@@ -43,6 +44,18 @@ RUNTIME = Recipe("localhost/genai-runtime:dev", "runtime_server/Dockerfile", _RU
 # Only where it is asked for: `python -m imagebuild cuda`.
 RUNTIME_CUDA = Recipe(
     "localhost/genai-runtime-cuda:dev", "runtime_server/Dockerfile", _RUNTIME, 3600, ("PROVIDER=cuda",)
+)
+# Only where it is asked for: `python -m imagebuild builder`.
+BUILDER = Recipe(
+    "localhost/genai-builder:dev",
+    "runtime_server/builder.Dockerfile",
+    (
+        ".dockerignore",
+        "runtime_server/requirements-builder.txt",
+        *(f"runtime_server/{name}" for name in ("genai_protocol", "genai_runtime", "genai_builder")),
+    ),
+    900,
+    bases=(("BASE", "torch"),),
 )
 ALL = (OPERATOR, RUNTIME)
 

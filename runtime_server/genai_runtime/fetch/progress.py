@@ -17,13 +17,15 @@ class Phase(StrEnum):
     RESOLVING = "resolving"
     FETCHING = "fetching"
     VERIFYING = "verifying"
+    BUILDING = "building"
+    MEASURING = "measuring"
     COMPLETE = "complete"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One moment. `total_bytes` and `remaining_seconds` are 0 while they are not known."""
+    """One moment. `total_bytes` and `remaining_seconds` are 0 while they are not known. `percent`: of a build."""
 
     phase: Phase = Phase.RESOLVING
     fetched_bytes: int = 0
@@ -35,6 +37,7 @@ class Snapshot:
     cached: bool = False
     reason: str = ""
     message: str = ""
+    percent: int = 0
 
 
 @dataclass
@@ -56,6 +59,11 @@ class Progress:
         with self._lock:
             self._now = Snapshot(phase, total_bytes=total_bytes, total_files=total_files)
             self._samples = deque([(self.clock(), 0)])
+
+    def step(self, phase: Phase, percent: int) -> None:
+        """A build is that far; never less far than it was."""
+        with self._lock:
+            self._now = Snapshot(phase, percent=max(percent, self._now.percent))
 
     def add(self, count: int) -> None:
         """So many bytes more; less than 0: they have to be fetched again."""

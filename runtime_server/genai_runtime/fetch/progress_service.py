@@ -22,6 +22,8 @@ _STATES = {
     Phase.RESOLVING: pb.FETCH_STATE_RESOLVING,
     Phase.FETCHING: pb.FETCH_STATE_FETCHING,
     Phase.VERIFYING: pb.FETCH_STATE_VERIFYING,
+    Phase.BUILDING: pb.FETCH_STATE_BUILDING,
+    Phase.MEASURING: pb.FETCH_STATE_MEASURING,
     Phase.COMPLETE: pb.FETCH_STATE_COMPLETE,
     Phase.FAILED: pb.FETCH_STATE_FAILED,
 }
@@ -93,4 +95,5 @@ def _message(now: Snapshot) -> pb.FetchProgress:
         cached=now.cached,
         reason=now.reason,
         message=now.message,
+        percent=now.percent,
     )
