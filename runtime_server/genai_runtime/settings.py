@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     custom_operators: Literal["forbid", "allow"] = "forbid"  # allow: libraries in the model folder are code that runs
     max_length: Length = 0  # 0: the model's context length
     adapters: dict[AdapterName, Path] = {}  # LoRA adapters: a folder or file each, by the name that requests use
+    adapter_cache_bytes: Bytes = 0  # of LoRA adapters that are fetched while it serves; 0: none are
+    adapter_cache_dir: Path = Path("/var/lib/genai/adapters")
+    adapter_credentials_dir: Path = Path("/etc/genai/adapter-credentials")  # a folder for each Secret, by its name
+    adapter_proxies: dict[Literal["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"], str] = {}  # for fetching adapters alone
 
     # The engine. What a setting means to an engine that has no such thing: nothing, and GetModel says which engine.
     engine: Literal["auto", "batch", "single"] = "auto"
@@ -90,6 +94,7 @@ class Settings(BaseSettings):
     max_request_seconds: Seconds = 600.0  # 0: no limit
     max_unread_bytes: Annotated[int, Field(ge=4096, le=2**30)] = 2**20  # of one stream, not taken by its client
     drain_seconds: Seconds = 25.0
+    connection_seconds: Seconds = 10.0  # a gRPC connection of that age is left by its client (leaving.py); 0: never
 
     # What a request gets that does not say.
     default_max_tokens: Annotated[int, Field(ge=1, le=2**24)] = 512

@@ -17,6 +17,8 @@ from genai_runtime.settings import Settings
 
 # Python's own are (700, 10, 10). A token's objects are in no cycles; looking for them is a pause for every stream.
 _COLLECT_AFTER = (5000, 20, 20)
+# What a process that fetches an adapter takes, which is there now and then (`cli/fetch_adapter.py`).
+_FETCH_BYTES = 128 * 1024 * 1024
 
 
 def serve(settings: Settings, folder: Path, name: str) -> None:
@@ -67,7 +69,7 @@ def engine_spec(settings: Settings, folder: Path) -> EngineSpec:
         kv_cache_bytes=settings.kv_cache_bytes,
         prefix_cache_bytes=settings.prefix_cache_bytes,
         stream_interval_seconds=settings.stream_interval_seconds,
-        memory_limit_bytes=memory_limit(),
+        memory_limit_bytes=memory_limit() - (_FETCH_BYTES if settings.adapter_cache_bytes else 0),
         speculation=settings.speculation,
         adapters={name: path.resolve() for name, path in settings.adapters.items()},
     )

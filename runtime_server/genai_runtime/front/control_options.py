@@ -4,12 +4,14 @@ from collections.abc import Iterable
 
 from genai_protocol.v1 import control_pb2 as pb
 from genai_runtime.engine.protocol import AdapterState
+from genai_runtime.front.adapter_fetch import AdapterSource
 from genai_runtime.front.cancel_rules import CancelRule
-from genai_runtime.front.live_adapters import LOADING
+from genai_runtime.front.live_adapters import FETCHING, LOADING
 from genai_runtime.front.ports import WantedRecorder, WantedWindow
 from genai_runtime.front.runtime_options import Options
 
 _ADAPTER_STATES = {
+    FETCHING: pb.ADAPTER_LOADING_FETCHING,
     LOADING: pb.ADAPTER_LOADING_LOADING,
     "loaded": pb.ADAPTER_LOADING_LOADED,
     "unloading": pb.ADAPTER_LOADING_UNLOADING,
@@ -27,7 +29,7 @@ def options_of(message: pb.RuntimeOptions) -> Options:
         drain_seconds=message.drain.deadline_seconds if message.HasField("drain") else None,
         cancel=_rule(message.cancel) if message.HasField("cancel") else None,
         flight_recorder=_recorder(message.flight_recorder) if message.HasField("flight_recorder") else None,
-        adapters=tuple((each.name, each.path) for each in message.adapters.adapters)
+        adapters=tuple((each.name, _adapter(each)) for each in message.adapters.adapters)
         if message.HasField("adapters")
         else None,
     )
@@ -64,13 +66,42 @@ def message_of(options: Options) -> pb.RuntimeOptions:
         ),
         adapters=None
         if options.adapters is None
-        else pb.AdaptersOption(adapters=[pb.Adapter(name=name, path=path) for name, path in options.adapters]),
+        else pb.AdaptersOption(adapters=[_adapter_message(name, place) for name, place in options.adapters]),
     )
 
 
 def adapter_messages(states: Iterable[AdapterState]) -> list[pb.AdapterState]:
     """What has become of each."""
     return [pb.AdapterState(name=each.name, state=_ADAPTER_STATES[each.state], message=each.message) for each in states]
+
+
+def _adapter(asked: pb.Adapter) -> str | AdapterSource:
+    if not asked.HasField("source"):
+        return asked.path
+    source = asked.source
+    return AdapterSource(
+        source.uri,
+        asked.path,
+        source.sha256,
+        source.endpoint,
+        source.region,
+        source.secret_name,
+        source.max_bytes,
+    )
+
+
+def _adapter_message(name: str, place: str | AdapterSource) -> pb.Adapter:
+    if isinstance(place, str):
+        return pb.Adapter(name=name, path=place)
+    source = pb.AdapterSource(
+        uri=place.uri,
+        sha256=place.sha256,
+        endpoint=place.endpoint,
+        region=place.region,
+        secret_name=place.secret_name,
+        max_bytes=place.max_bytes,
+    )
+    return pb.Adapter(name=name, path=place.path, source=source)
 
 
 def _window(asked: pb.ProfilingOption) -> WantedWindow:

@@ -5,6 +5,7 @@ Every decision about requests, options or profiles is in the parts.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import structlog
 from genai_runtime.engine.protocol import ModelInfo
 from genai_runtime.errors import EngineFailure
 from genai_runtime.front.access import Access
+from genai_runtime.front.adapter_fetch import AdapterCache
 from genai_runtime.front.admission import Admission
 from genai_runtime.front.chat import ChatTemplate
 from genai_runtime.front.control import ControlService
@@ -29,6 +31,7 @@ from genai_runtime.front.flight_recorder import FlightRecorder
 from genai_runtime.front.generating import GenerationService, ServiceLimits
 from genai_runtime.front.http.app import Served, build_app
 from genai_runtime.front.http.listener import HttpListener
+from genai_runtime.front.leaving import connection_age, nobody_connected, seconds_to_leave
 from genai_runtime.front.listeners import ControlListener, DataListener
 from genai_runtime.front.live_adapters import LiveAdapters
 from genai_runtime.front.logs import LogLevel
@@ -54,6 +57,8 @@ _MERGE_SECONDS = 5.0
 _CLOSE_SECONDS = 0.5
 _WARMUP_ATTEMPTS = 3
 _ENGINE_RETURN_SECONDS = 60.0
+# How long a starting pod waits for adapters that it fetches; it can serve all else without them.
+_ADAPTER_SECONDS = 120.0
 
 
 class RuntimeServer:
@@ -80,11 +85,13 @@ class RuntimeServer:
         self._measuring = Measuring(self._service, profiles)
         self._log_level = LogLevel(engine.set_log_level)
         started_with = {name: path.resolve() for name, path in settings.adapters.items()}
-        adapters = LiveAdapters(engine, folder.resolve(), started_with, self._adapters_changed)
+        fetched = AdapterCache.of(settings)
+        adapters = LiveAdapters(engine, folder.resolve(), started_with, self._adapters_changed, fetched)
         parts = Parts(self._log_level, Drain(self.state, self._terminate_all), self._service.rule, adapters)
         self._recorder = FlightRecorder(self.metrics, profiles)
         self._options = RuntimeOptions(engine, profiles, self.state, parts, self._recorder)
         self._access = Access(settings.api_keys_dir)
+        self._connection_age = connection_age(settings.connection_seconds, settings.drain_seconds)
         self._data, self._control, self._metrics_server = self._listen()
         self._http = self._listen_http() if settings.http_port else None
         self.metrics.watch_windows(profiles.newest)
@@ -159,6 +166,7 @@ class RuntimeServer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._options.received.wait(), self._settings.options_wait_seconds)
         await self._options.begin_serving()
+        await self._options.parts.adapters.settled(_ADAPTER_SECONDS)
         self.state.update(warmed_up=True)
 
     async def _warm_up(self) -> WarmupResult:
@@ -176,12 +184,27 @@ class RuntimeServer:
                 _log.warning("warm-up failed", attempt=attempt, reason=str(error) or "the engine did not come back")
         raise EngineFailure(f"the model was loaded but {_WARMUP_ATTEMPTS} warm-ups failed; the log above says how")
 
+    async def _leave(self) -> None:
+        """Clients hear that they should go elsewhere; until each has heard it, what it asks here is served."""
+        self.state.update(leaving=True)
+        await self._tell_ready()
+        self._data.leave()
+        ports = {self._data.port}
+        if self._http is not None:
+            self._http.leave()
+            ports.add(self._http.port)
+        _log.info("leaving", running=self._admission.running, waiting=self._admission.waiting)
+        await self._before_hurry(nobody_connected(ports), seconds_to_leave(self._connection_age))
+
     async def _drain(self) -> None:
         """Running and waiting streams may finish; when the time is over each gets its typed end."""
+        until = time.monotonic() + self._settings.drain_seconds
+        if self._connection_age and self.state.refusal() is None:
+            await self._leave()
         self.state.update(draining=True)
         await self._tell_ready()
         _log.info("draining", running=self._admission.running, waiting=self._admission.waiting)
-        if not await self._before_hurry(self._service.idle(), self._settings.drain_seconds):
+        if not await self._before_hurry(self._service.idle(), max(0.0, until - time.monotonic())):
             refusal = self.state.refusal()
             if refusal is not None:
                 self._admission.refuse_waiting(refusal)
@@ -211,6 +234,7 @@ class RuntimeServer:
         self._options.parts.drain.stop()
         self._options.parts.rule.stop()
         self._recorder.stop()
+        await self._options.parts.adapters.fetches.stop()
         await self._profiles.stop()
         await self._engine.stop()
         await asyncio.gather(
@@ -229,7 +253,8 @@ class RuntimeServer:
         settings = self._settings
         files = CertificateFiles.of_data(settings.tls_dir, settings.client_ca_dir) if settings.tls_dir else None
         secured = None if files is None else grpc_credentials(files)
-        data = DataListener(settings.host, settings.grpc_port, *self._dialects(), secured, settings.health_port)
+        ports = settings.host, settings.grpc_port
+        data = DataListener(*ports, self._dialects(), secured, settings.health_port, self._connection_age)
         control = [ControlListener.on_socket(settings.control_socket, self._control_service(None))]
         if settings.control_port:
             service = self._control_service(settings.control_client_name)

@@ -142,3 +142,12 @@ def test_prefixes_of_one_adapter_are_not_those_of_the_next_of_its_name(
     alone(engine, legal)
     engine.set_adapters({"legal": adapters["medical"]})
     assert alone(engine, dataclasses.replace(legal, request_id="again")) == expected
+
+
+def test_an_adapter_that_would_replace_what_requests_give_is_refused(engine: BatchEngine, tmp_path: Path) -> None:
+    """ONNX Runtime would take it, and every request's tokens would be this one."""
+    path = write_adapter(tmp_path / "ids.onnx_adapter", {"input_ids": np.full((1, 1), 5, np.int64)})
+    engine.set_adapters({"ids": path})
+    (refused,) = engine.adapters
+    assert (refused.name, refused.state) == ("ids", "rejected")
+    assert "it replaces 'input_ids'" in refused.message

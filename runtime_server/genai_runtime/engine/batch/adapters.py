@@ -10,8 +10,8 @@ from typing import Protocol
 
 from genai_runtime.engine.protocol import AdapterState
 from genai_runtime.errors import ModelUnusable
-
-_SUFFIX = ".onnx_adapter"
+from genai_runtime.models.adapter_file import SUFFIX, NotAnAdapter, replaced_weights
+from genai_runtime.models.defects import shown
 
 
 class Holder(Protocol):
@@ -81,8 +81,21 @@ def adapter_file(path: Path) -> Path:
     """The file itself, or the one in the folder. Raises `ModelUnusable`."""
     if path.is_file():
         return path
-    found = sorted(path.glob(f"*{_SUFFIX}")) if path.is_dir() else []
+    found = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else []
     if len(found) == 1:
         return found[0]
-    what = f"holds {len(found)} files *{_SUFFIX}" if path.is_dir() else "does not exist"
+    what = f"holds {len(found)} files *{SUFFIX}" if path.is_dir() else "does not exist"
     raise ModelUnusable("ModelNotFound", f"the adapter {path} {what}; name one such file, or a folder that holds one")
+
+
+def misfit(adapter: Path, replaceable: Set[str]) -> str:
+    """Why the graph cannot take an adapter; empty where it may. Any input could be replaced, also those of requests."""
+    if not replaceable:
+        return "its graph has no weights that are inputs as well"
+    try:
+        foreign = sorted(replaced_weights(adapter) - replaceable)
+    except NotAnAdapter as error:
+        return f"{adapter.name} {error}"
+    except OSError as error:
+        return f"{adapter.name} cannot be read: {error.strerror}"
+    return f"it replaces {shown(foreign[0])}, which is none of the graph's weights for adapters" if foreign else ""

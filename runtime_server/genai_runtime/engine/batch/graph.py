@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genai_runtime.engine import ort
+from genai_runtime.engine.batch.adapters import misfit
 from genai_runtime.engine.batch.decode_inputs import DecodeInputs
 from genai_runtime.engine.batch.fit import ATTENTION, DoesNotFit, GraphLayout, layout_of
 from genai_runtime.engine.batch.kv_memory import give_back, lazy_zeros
@@ -137,8 +138,8 @@ class Graph:
 
         The last row must be nobody's. Raises `ModelUnusable`: then all is as before.
         """
-        if not self._layout.graph.replaceable:
-            why = "its graph has no weights that are inputs as well"
+        why = misfit(path, self._layout.graph.replaceable)
+        if why:
             raise ModelUnusable("ModelInvalid", f"the adapter {name!r} does not fit the model: {why}")
         try:
             self._adapters[name] = ort.LoraAdapter(path)
