@@ -24,7 +24,7 @@ _VARIANT = "variant"
 _COLUMNS = ("name", "sizeBytes", "perplexity", "increasePercent", "refused")
 _FIGURES = ("tokensPerSecond", "gainPercent", "timeToFirstTokenMs")
 _FAILURES = 3
-_SHORT_FAILURE_LENGTH = 100
+_SHORT_FAILURE_LENGTH = 160
 _FAILURE_LENGTH, _REASON_LENGTH = 200, 120
 
 

@@ -136,7 +136,7 @@ class _Trying:
         except (ModelUnusable, EngineFailure) as error:
             if candidate == self.outcome.present:
                 raise
-            self.outcome.failed.append(f"{candidate}: {error.message}"[:300])
+            self.outcome.failed.append(f"{_named(candidate)}: {error.message}"[:300])
             _log.warning("this candidate cannot run", candidate=str(candidate), reason=error.message)
             return None
 
@@ -146,6 +146,14 @@ class _Trying:
         rates = {each.clients: round(each.tokens_per_second, 1) for each in found.figures}
         _log.info("measured", **_shown(candidate), tokens_per_second=rates)
         return found
+
+
+def _named(candidate: Candidate) -> str:
+    """For example "int4-32-4, threads 2, spinning, batch 16, chunk auto"."""
+    spinning = "spinning" if candidate.spinning else "not spinning"
+    chunk = f"chunk {candidate.prefill_chunk or 'auto'}"
+    parts = (candidate.variant, f"threads {candidate.threads}", spinning, f"batch {candidate.batch}", chunk)
+    return ", ".join(filter(None, parts))
 
 
 def _shown(candidate: Candidate) -> dict[str, object]:

@@ -177,6 +177,7 @@ def test_every_variant_is_told_and_what_the_operator_reads_fits_a_termination_lo
     }
     assert "figures" not in last  # it could not run
     told["settings"] = {"intraOpThreads": 64, "spinning": "disabled", "prefillChunk": 256, "variant": names[0]}
+    told["failed"] = ["x" * 200] * 3
     short = brief(told)
     columns = short["variants"]["columns"]
     assert dict(zip(columns, short["variants"]["rows"][0], strict=True)) == {
