@@ -9,6 +9,8 @@ UV ?= $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 PYTHON ?= python3
 RUN := .venv/bin/python
 SYNCED := .venv/.synced
+# One of them has the cluster's tests, which wait most of their time: the other has the rest (tests/support/side_by_side.py).
+TEST_PROCESSES ?= 2
 
 # protoc finds its plugins on the PATH
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -98,9 +100,10 @@ check: $(SYNCED) ## formatting, types, import rules, generated files: no cluster
 unit: $(SYNCED) ## unit and contract tests: no cluster
 	@pytest tests/unit tests/contract
 
-test: check up ## everything: check, then all tests on the cluster
+test: check up ## everything: check, then all tests on the cluster (TEST_PROCESSES=0: one after the other)
 	@$(RUN) -m imagebuild
-	pytest tests --reruns 1 --reruns-delay 2
+	$(RUN) -m support.programs
+	pytest tests --numprocesses $(TEST_PROCESSES) --no-loadscope-reorder --reruns 1 --reruns-delay 2 --durations 20
 
 test-gpu: ## the tests that need an NVIDIA GPU, and no cluster (GPU_PYTHON=… for an environment that has the CUDA build)
 	@if ! $(PYTHON) -c 'import ctypes; ctypes.CDLL("libcuda.so.1")' 2> /dev/null; then

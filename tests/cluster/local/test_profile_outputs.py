@@ -5,6 +5,7 @@ The volume is a folder of this machine, the S3 server a process of it.
 
 import gzip
 import json
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,8 +35,10 @@ def claim(cluster: LiveCluster, profiles: Profiles, tmp_path: Path) -> Iterator[
     """The claim `traces` in the model's namespace, and the folder that it is."""
     folder = tmp_path / "claim"
     folder.mkdir()
-    for each in (folder, *folder.parents[:3]):
-        each.chmod(0o777)  # the node's root makes the mount; the collector is nobody
+    temporary = Path(tempfile.gettempdir())
+    for each in (folder, *folder.parents):
+        if temporary in each.parents:
+            each.chmod(0o777)  # the node's root makes the mount; the collector is nobody
     volume = f"traces-{uuid.uuid4().hex[:8]}"
     size = {"storage": "1Gi"}
     common: Object = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
