@@ -2,6 +2,11 @@
 
 from typing import Any
 
+_BUILT: dict[str, Any] = {
+    "model": {"uri": "hf://org/model", "cache": {"claimName": "cache"}, "build": {}},
+    "precision": "int4",
+}
+
 # sentence: (what is added to a minimal spec, the field that the refusal names)
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a scheme nobody knows": ({"model": {"uri": "ftp://x/y"}}, "spec.model.uri"),
@@ -121,6 +126,47 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no time to measure": ({"tuning": {"maxSeconds": 9}}, "spec.tuning.maxSeconds"),
     "a way to apply that there is not": ({"tuning": {"apply": "Once"}}, "spec.tuning.apply"),
     "a request of two words": ({"tuning": {"request": "a b"}}, "spec.tuning.request"),
+    "other precisions of a model that is not built": (
+        {"tuning": {"sweep": {"precision": ["int4", "fp32"]}}},
+        "int4AccuracyLevel need model.build",
+    ),
+    "a precision to try that the builder does not make": (
+        {**_BUILT, "tuning": {"sweep": {"precision": ["int4", "bf16"]}}},
+        "what the builder makes for the provider",
+    ),
+    "blocks to try of a model without any": (
+        {**_BUILT, "precision": "fp32", "tuning": {"sweep": {"int4BlockSize": [32, 64]}}},
+        "need int4 among the precisions",
+    ),
+    "levels to try of precisions without any": (
+        {**_BUILT, "tuning": {"sweep": {"precision": ["fp32", "int8"], "int4AccuracyLevel": [0]}}},
+        "need int4 among the precisions",
+    ),
+    "a build for every taste": (
+        {**_BUILT, "tuning": {"sweep": {"int4BlockSize": [16, 32, 64, 128], "int4AccuracyLevel": [0, 4]}}},
+        "may name 6 builds at most",
+    ),
+    "seven builds of several precisions": (
+        {
+            **_BUILT,
+            "tuning": {"sweep": {"precision": ["fp32", "int8", "int4"], "int4BlockSize": [16, 32, 64, 128, 256]}},
+        },
+        "may name 6 builds at most",
+    ),
+    "a permitted loss of nothing that is tried": (
+        {**_BUILT, "tuning": {"sweep": {"threads": [1], "maxPerplexityIncreasePercent": 2}}},
+        "maxPerplexityIncreasePercent needs one of",
+    ),
+    "no precision to try": ({**_BUILT, "tuning": {"sweep": {"precision": []}}}, "spec.tuning.sweep.precision"),
+    "a block of no size": ({**_BUILT, "tuning": {"sweep": {"int4BlockSize": [33]}}}, "spec.tuning.sweep.int4BlockSize"),
+    "a level beyond the last": (
+        {**_BUILT, "tuning": {"sweep": {"int4AccuracyLevel": [5]}}},
+        "spec.tuning.sweep.int4AccuracyLevel",
+    ),
+    "a loss beyond all measure": (
+        {**_BUILT, "tuning": {"sweep": {"precision": ["fp32"], "maxPerplexityIncreasePercent": 1001}}},
+        "spec.tuning.sweep.maxPerplexityIncreasePercent",
+    ),
     "a recorder without an objective": ({"flightRecorder": {"for": "30s"}}, "spec.flightRecorder"),
     "an objective without a unit": ({"flightRecorder": {"ttftP99": "2"}}, "spec.flightRecorder.ttftP99"),
     "an objective of minutes": ({"flightRecorder": {"interTokenP99": "2m"}}, "spec.flightRecorder.interTokenP99"),
@@ -173,6 +219,20 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "offline without a cache": ({"model": {"uri": "hf://a/b", "offline": True}}, "model.offline needs model.cache"),
     "half a folder's digest": ({"model": {"uri": "builtin://hello", "sha256": "0a"}}, "spec.model.sha256"),
     "a folder of half a byte": ({"model": {"uri": "hf://a/b", "maxBytes": "2000000.5"}}, "spec.model.maxBytes"),
+    "an adapter that is nowhere": ({"adapters": [{"name": "a"}]}, "an adapter needs path"),
+    "an adapter that is mounted": ({"adapters": [{"name": "a", "uri": "pvc://claim/a"}]}, "spec.adapters[0].uri"),
+    "a Secret of an adapter in the folder": (
+        {"adapters": [{"name": "a", "path": "a", "secretName": "hub"}]},
+        "are for adapters with uri",
+    ),
+    "a region of an adapter elsewhere": (
+        {"adapters": [{"name": "a", "uri": "gs://bucket/a", "region": "eu"}]},
+        "adapters[].region is for s3",
+    ),
+    "half an adapter's digest": (
+        {"adapters": [{"name": "a", "uri": "hf://a/b", "sha256": "0a"}]},
+        "spec.adapters[0].sha256",
+    ),
     "an adapter without a name": ({"adapters": [{"path": "a"}]}, "spec.adapters[0].name"),
     "two adapters of one name": (
         {"adapters": [{"name": "a", "path": "b"}, {"name": "a", "path": "c"}]},

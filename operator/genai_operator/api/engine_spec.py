@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, WithJsonSchema, model_validator
 
 from genai_operator.api.base import ApiModel, cel
-from genai_operator.api.model_uri import RELATIVE_PATTERN
 from genai_operator.api.quantity import MAX_LENGTH, Quantity, parse_quantity
 
 _SMALLEST, _LARGEST = "1Mi", "16Ti"
@@ -59,20 +58,6 @@ class PrefixCaching(ApiModel):
         if not self.enabled and self.max_bytes is not None:
             raise ValueError(_OFF_EXPLANATION)
         return self
-
-
-class Adapter(ApiModel):
-    """A LoRA adapter that lies in the model's folder."""
-
-    name: str = Field(
-        min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="What requests call it."
-    )
-    path: str = Field(
-        min_length=1,
-        max_length=256,
-        pattern=RELATIVE_PATTERN,
-        description="Its .onnx_adapter file, or a folder that holds one, relative to the model's folder.",
-    )
 
 
 class Engine(ApiModel):

@@ -37,6 +37,12 @@ _FORMS = (
     rf"oci://{_HOST}/{_REPOSITORY}(:{_TAG}|@sha256:{_SHA256})?",
 )
 PATTERN = f"^({'|'.join(_FORMS)})$"
+_FETCHED = ("hf:", "(s3|gs):", "https:", "oci:")
+REMOTE_PATTERN = f"^({'|'.join(form for form in _FORMS if form.startswith(_FETCHED))})$"
+REMOTE_EXPLANATION = (
+    "must be hf://ORG/REPO[@REVISION][?path=FOLDER], s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, "
+    "https://HOST/PATH.(tar|tar.gz|tgz|zip) or oci://REGISTRY/REPO[:TAG|@DIGEST]; no part of a path starts with a dot"
+)
 SHA256_PATTERN = f"^{_SHA256}$"
 # Another server of a source's protocol. No user and no query: credentials are in a Secret.
 ENDPOINT_PATTERN = rf"^https?://({_HOST}|\[[0-9a-fA-F:.]+\](:[0-9]{{1,5}})?)(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$"

@@ -7,10 +7,11 @@ one, nothing is pushed to any pod.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from genai_operator.api.adapter_spec import Adapter
 from genai_operator.api.cancel_rule import CancelRule, check_cancel, parse_cancel
 from genai_operator.api.flight_recorder_spec import FlightRecorder
 from genai_operator.api.genaimodel import GenAIModel
@@ -86,6 +87,20 @@ class Recorder:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchedAdapter:
+    """A LoRA adapter that pods fetch. What is empty, or 0, is left open."""
+
+    name: str
+    uri: str
+    path: str
+    sha256: str
+    endpoint: str
+    region: str
+    secret_name: str
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeOptions:
     """The merged desired state of every pod of one model. The defaults are what a pod has that was told nothing."""
 
@@ -97,6 +112,7 @@ class RuntimeOptions:
     cancel: CancelRule | None = None
     flight_recorder: Recorder | None = None
     adapters: tuple[tuple[str, str], ...] = ()  # name and path in the model's folder, by name
+    fetched_adapters: tuple[FetchedAdapter, ...] = ()  # by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +168,8 @@ def desired_options(model: GenAIModel) -> DesiredOptions:
         drain_seconds=parse_drain(values.get(DRAIN, "0")),
         cancel=parse_cancel(values.get(CANCEL, "0")),
         flight_recorder=_recorder(model.spec.flight_recorder),
-        adapters=tuple(sorted((adapter.name, adapter.path) for adapter in model.spec.adapters)),
+        adapters=tuple(sorted((each.name, each.path or "") for each in model.spec.adapters if each.uri is None)),
+        fetched_adapters=_fetched(model.spec.adapters),
     )
     return DesiredOptions(options, revision(options), tuple(rejected))
 
@@ -199,6 +216,24 @@ def _profiling(wanted: str, limits: ProfilingLimits) -> Profiling | None:
         max_bytes=limits.max_bytes_value(),
         max_seconds=limits.max_seconds or 0,
     )
+
+
+def _fetched(adapters: Iterable[Adapter]) -> tuple[FetchedAdapter, ...]:
+    found = [
+        FetchedAdapter(
+            each.name,
+            each.uri,
+            each.path or "",
+            each.sha256 or "",
+            each.endpoint or "",
+            each.region or "",
+            each.secret_name or "",
+            each.max_bytes_value(),
+        )
+        for each in adapters
+        if each.uri is not None
+    ]
+    return tuple(sorted(found, key=lambda each: each.name))
 
 
 def _recorder(asked: FlightRecorder | None) -> Recorder | None:

@@ -11,6 +11,8 @@ from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.pod_fields import Resources
 from genai_operator.api.quantity import parse_quantity
 from genai_operator.api.spec import GenAIModelSpec
+from genai_operator.builders.adapters import adapter_settings
+from genai_operator.builders.settings import BuilderSettings
 from genai_operator.constants import (
     OPERATOR_COMMON_NAME,
     PATH_API_KEYS,
@@ -34,11 +36,10 @@ OPTIONS_WAIT_SECONDS = 5
 _SPECULATION = {"disabled": "off", "ngram": "ngram"}
 
 
-def environment(model: GenAIModel) -> list[dict[str, str]]:
+def environment(model: GenAIModel, settings: BuilderSettings) -> list[dict[str, str]]:
     """The container's `env`. What the spec leaves open is left to the runtime."""
-    return _variables(
-        {**_fixed(model), **_ports(model), **_session(model), **_engine(model), **_requests(model)}, model
-    )
+    served = {**_fixed(model), **_ports(model), **adapter_settings(model, settings)}
+    return _variables({**served, **_session(model), **_engine(model), **_requests(model)}, model)
 
 
 def engine_environment(model: GenAIModel) -> list[dict[str, str]]:

@@ -86,7 +86,7 @@ def _container(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]:
         "name": CONTAINER,
         **_image(model, settings),
         "args": ["serve", model_location(model)],
-        "env": environment(model),
+        "env": environment(model, settings),
         "ports": [
             {"name": name, "containerPort": port, "protocol": "TCP"} for name, port in container_ports(model).items()
         ],

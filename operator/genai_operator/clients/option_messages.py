@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from genai_operator.api.cancel_rule import CancelRule
-from genai_operator.api.runtime_options import Profiling, Recorder, RuntimeOptions
+from genai_operator.api.runtime_options import FetchedAdapter, Profiling, Recorder, RuntimeOptions
 from genai_protocol.v1 import control_pb2
 
 _TEXT_LIMIT, _NAME_LIMIT = 500, 253
 _ADAPTER_STATES = {
+    control_pb2.ADAPTER_LOADING_FETCHING: "Fetching",
     control_pb2.ADAPTER_LOADING_LOADING: "Loading",
     control_pb2.ADAPTER_LOADING_LOADED: "Loaded",
     control_pb2.ADAPTER_LOADING_UNLOADING: "Unloading",
@@ -26,7 +27,7 @@ class RecordingReply:
 
 @dataclass(frozen=True, slots=True)
 class AdapterReply:
-    """What became of a LoRA adapter on a pod: Loading, Loaded, Unloading or Rejected."""
+    """What became of a LoRA adapter on a pod: Fetching, Loading, Loaded, Unloading or Rejected."""
 
     name: str
     state: str
@@ -56,7 +57,10 @@ def options_message(options: RuntimeOptions) -> control_pb2.RuntimeOptions:
         cancel=_cancel(options.cancel),
         flight_recorder=_recorder(options.flight_recorder),
         adapters=control_pb2.AdaptersOption(
-            adapters=[control_pb2.Adapter(name=name, path=path) for name, path in options.adapters]
+            adapters=[
+                *(control_pb2.Adapter(name=name, path=path) for name, path in options.adapters),
+                *(_fetched(each) for each in options.fetched_adapters),
+            ]
         ),
     )
 
@@ -75,6 +79,18 @@ def options_reply(state: control_pb2.RuntimeOptionsState) -> OptionsReply:
             if each.state in _ADAPTER_STATES
         ),
     )
+
+
+def _fetched(adapter: FetchedAdapter) -> control_pb2.Adapter:
+    source = control_pb2.AdapterSource(
+        uri=adapter.uri,
+        sha256=adapter.sha256,
+        endpoint=adapter.endpoint,
+        region=adapter.region,
+        secret_name=adapter.secret_name,
+        max_bytes=adapter.max_bytes,
+    )
+    return control_pb2.Adapter(name=adapter.name, path=adapter.path, source=source)
 
 
 def _profiling(window: Profiling | None) -> control_pb2.ProfilingOption | None:

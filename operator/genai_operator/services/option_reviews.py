@@ -66,7 +66,7 @@ class OptionReviews:
             seconds = min(seconds, _RULE_SECONDS)
         if options.drain_seconds and answer and answer.requests:
             seconds = min(seconds, _DRAIN_SECONDS)
-        if answer and any(each.state in ("Loading", "Unloading") for each in answer.adapters):
+        if answer and any(each.state in ("Fetching", "Loading", "Unloading") for each in answer.adapters):
             seconds = min(seconds, _DRAIN_SECONDS)
         return seconds * (0.75 + 0.5 * random.random())
 

@@ -58,6 +58,31 @@ def test_live_options_are_in_no_child() -> None:
     assert build(make_model(adapters=[{"name": "a", "path": "adapters/a.onnx_adapter"}])) == plain
 
 
+HUB = {"name": "b", "uri": "hf://team/loras", "endpoint": "https://hub.example"}
+
+
+def test_what_is_fetched_replaces_pods_for_its_room_and_its_secrets_alone() -> None:
+    one, other = make_model(adapters=[HUB]), make_model(adapters=[{**HUB, "name": "c", "uri": "s3://bucket/c"}])
+    assert build(one) == build(other)
+    assert build(one) != build(make_model())
+    spec = pod(one)
+    (room,) = [each for each in spec["volumes"] if each["name"] == "adapters"]
+    assert int(room["emptyDir"]["sizeLimit"]) > 2 * settings(one)["adapter_cache_bytes"]
+    named = pod(make_model(adapters=[{**HUB, "secretName": "hub"}, {**HUB, "name": "c", "secretName": "hub"}]))
+    mounts = {each["name"]: each for each in named["containers"][0]["volumeMounts"]}
+    assert mounts["adapter-credentials-0"]["mountPath"] == "/etc/genai/adapter-credentials/hub"
+    assert mounts["adapter-credentials-0"]["readOnly"]
+    assert "adapter-credentials-1" not in mounts
+    assert not mounts["adapters"].get("readOnly")
+
+
+def test_a_proxy_is_for_fetching_adapters_and_for_no_other_call_of_the_server() -> None:
+    proxied = SETTINGS.model_copy(update={"https_proxy": "http://proxy:3128"})
+    template = build_children(make_model(adapters=[HUB]), proxied).deployment["spec"]["template"]
+    (variable,) = template["spec"]["containers"][0]["env"]
+    assert json.loads(variable["value"])["adapter_proxies"] == {"HTTPS_PROXY": "http://proxy:3128"}
+
+
 def test_replicas_change_no_pod() -> None:
     one, three = build(make_model()).deployment, build(make_model(replicas=3)).deployment
     assert three["spec"]["replicas"] == 3

@@ -25,6 +25,20 @@ def test_adapters_are_part_of_what_pods_shall_have() -> None:
     assert not nothing.adapters.adapters
 
 
+def test_an_adapter_that_is_fetched_is_told_with_its_source() -> None:
+    fetched = {"name": "hub", "uri": "s3://bucket/a", "path": "a.onnx_adapter", "secretName": "keys", "region": "eu"}
+    asked = desired_options(make_model(adapters=[fetched, LEGAL]))
+    here, there = options_message(asked.options).adapters.adapters
+    assert (here.name, here.HasField("source")) == ("legal", False)
+    assert (there.name, there.path) == ("hub", "a.onnx_adapter")
+    source = control_pb2.AdapterSource(uri="s3://bucket/a", secret_name="keys", region="eu")
+    assert there.source == source
+    pinned = desired_options(make_model(adapters=[{**fetched, "sha256": "0a" * 32, "maxBytes": "2Mi"}, LEGAL]))
+    assert pinned.revision != asked.revision
+    there = options_message(pinned.options).adapters.adapters[1]
+    assert (there.source.sha256, there.source.max_bytes) == ("0a" * 32, 2 << 20)
+
+
 def test_a_rejected_adapter_is_told_for_itself() -> None:
     model, pod = make_model(adapters=[LEGAL, {"name": "other", "path": "b"}]), ready_pod()
     desired = desired_options(model)
