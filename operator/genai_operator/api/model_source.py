@@ -13,6 +13,7 @@ from genai_operator.api.engine_spec import Memory
 from genai_operator.api.model_uri import ModelLocation, RemoteModel, parse_model_uri
 from genai_operator.api.quantity import parse_quantity
 from genai_operator.api.server_spec import SecretName
+from genai_operator.api.source_fields import Endpoint, Region, Sha256
 
 _IN_PLACE_EXPLANATION = (
     "model.secretName, endpoint, region, cache, maxBytes and offline are for sources that are fetched: hf, s3, gs, "
@@ -68,7 +69,7 @@ class ModelSource(ApiModel):
     )
 
     uri: ModelUri
-    sha256: Annotated[str, Field(max_length=64, pattern=model_uri.SHA256_PATTERN)] | None = Field(
+    sha256: Sha256 | None = Field(
         default=None,
         description="What the folder must be: the digest in status.model.digest, over all its files. Another folder is "
         "not served.",
@@ -79,14 +80,12 @@ class ModelSource(ApiModel):
         "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (s3), GOOGLE_SERVICE_ACCOUNT_JSON (gs), .dockerconfigjson (oci); "
         "ca.crt: a private authority that its server is trusted by. Absent: none.",
     )
-    endpoint: Annotated[str, Field(max_length=253, pattern=model_uri.ENDPOINT_PATTERN)] | None = Field(
+    endpoint: Endpoint | None = Field(
         default=None,
         description="URL of the server to ask in place of the URI's, in the same protocol: a mirror of the hub, MinIO, "
         "a registry behind another address. Absent: the source's own.",
     )
-    region: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9-]+$")] | None = Field(
-        default=None, description="The bucket's. Absent: us-east-1."
-    )
+    region: Region | None = Field(default=None, description="The bucket's. Absent: us-east-1.")
     cache: ModelCache | None = Field(
         default=None, description="Where what was fetched is kept. Absent: in each pod, for the pod's life."
     )

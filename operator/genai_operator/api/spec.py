@@ -9,10 +9,11 @@ from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, model_validator
 
+from genai_operator.api.adapter_spec import Adapter
 from genai_operator.api.affinity_spec import Affinity
 from genai_operator.api.autoscaling_spec import Autoscaling
 from genai_operator.api.base import ApiModel, cel
-from genai_operator.api.engine_spec import Adapter, Engine
+from genai_operator.api.engine_spec import Engine
 from genai_operator.api.flight_recorder_spec import FlightRecorder
 from genai_operator.api.model_source import ModelSource
 from genai_operator.api.options_spec import RuntimeOptionsSpec

@@ -128,10 +128,10 @@ class RequestedRuntimeOptions(ApiModel):
 
 
 class AdapterStatus(ApiModel):
-    """A LoRA adapter on one pod. Unloading: requests use it still, and no new one may."""
+    """A LoRA adapter on one pod. Fetching: it comes; unloading: requests use it still, and no new one may."""
 
     name: ShortText
-    state: Literal["Loading", "Loaded", "Unloading", "Rejected"]
+    state: Literal["Fetching", "Loading", "Loaded", "Unloading", "Rejected"]
     message: Message = ""
 
 

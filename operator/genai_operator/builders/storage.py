@@ -5,9 +5,11 @@ from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.names import control_tls_secret_name
+from genai_operator.builders.adapters import adapter_mounts, adapter_secrets, adapter_volumes
 from genai_operator.builders.model_folder import is_fetched, model_mounts, model_volumes
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.constants import (
+    PATH_ADAPTER_CREDENTIALS,
     PATH_API_KEYS,
     PATH_CLIENT_CA,
     PATH_CONTROL_TLS,
@@ -58,6 +60,7 @@ def volumes(model: GenAIModel, settings: BuilderSettings) -> list[dict[str, Any]
         {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE_LIMIT}},
         {"name": "profiles", "emptyDir": {"sizeLimit": PROFILES_SIZE_LIMIT}},
         *(each.source() for each in credentials),
+        *adapter_volumes(model),
         *model_volumes(model, settings),
     ]
 
@@ -69,6 +72,7 @@ def volume_mounts(model: GenAIModel, settings: BuilderSettings) -> list[dict[str
         {"name": "tmp", "mountPath": "/tmp"},
         {"name": "profiles", "mountPath": PATH_PROFILES},
         *(each.mount() for each in _credentials(model)),
+        *adapter_mounts(model),
         *model_mounts(model, settings),
     ]
 
@@ -106,4 +110,7 @@ def _credentials(model: GenAIModel) -> list[_Credentials]:
             found.append(_Credentials("client-ca", server.tls.client_ca_secret_name, PATH_CLIENT_CA, ("ca.crt",)))
     if server.api_keys is not None:
         found.append(_Credentials("api-keys", server.api_keys.secret_name, PATH_API_KEYS))
+    for number, secret in enumerate(adapter_secrets(model)):
+        path = f"{PATH_ADAPTER_CREDENTIALS}/{secret}"
+        found.append(_Credentials(f"adapter-credentials-{number}", secret, path))
     return found

@@ -21,6 +21,8 @@ from genai_operator.constants import (
     ANNOTATION_REVISION,
     LABEL_TUNING,
     MANAGED_BY,
+    PATH_ADAPTER_CACHE,
+    PATH_ADAPTER_CREDENTIALS,
     PATH_API_KEYS,
     PATH_CLIENT_CA,
     PATH_CONTROL_TLS,
@@ -42,8 +44,11 @@ _OF_CONTAINER = (
     "terminationMessagePolicy",
     "securityContext",
 )
-# What a server shows to its clients, and asks of them.
-_CREDENTIALS = (PATH_CONTROL_TLS, PATH_TLS, PATH_CLIENT_CA, PATH_API_KEYS)
+# What a server shows to its clients and asks of them, and what it fetches while it serves.
+_CREDENTIALS = (
+    *(PATH_CONTROL_TLS, PATH_TLS, PATH_CLIENT_CA, PATH_API_KEYS),
+    *(PATH_ADAPTER_CREDENTIALS, PATH_ADAPTER_CACHE),
+)
 
 
 def tuning_job(model: GenAIModel, tuning: Tuning, settings: BuilderSettings) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def _pod(model: GenAIModel, tuning: Tuning, settings: BuilderSettings) -> dict[s
         **{name: served[name] for name in _OF_CONTAINER if name in served},
         "args": ["tune", model_location(model), *_arguments(tuning)],
         "env": engine_environment(model),
-        "volumeMounts": [each for each in served["volumeMounts"] if each["mountPath"] not in _CREDENTIALS],
+        "volumeMounts": [each for each in served["volumeMounts"] if not each["mountPath"].startswith(_CREDENTIALS)],
     }
     found = {**pod, "restartPolicy": "Never", "containers": [container]}
     mounting = [*found.get("initContainers", ()), container]

@@ -127,7 +127,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class AdapterAnswer:
-    """What became of a LoRA adapter on a pod: Loading, Loaded, Unloading or Rejected."""
+    """What became of a LoRA adapter on a pod: Fetching, Loading, Loaded, Unloading or Rejected."""
 
     name: str
     state: str
