@@ -303,6 +303,7 @@ def settings_for(tmp_path: Path, **changes: Any) -> Settings:
         "run_dir": tmp_path / "run",
         "profile_dir": tmp_path / "profiles",
         "drain_seconds": 5.0,
+        "connection_seconds": 0.0,
         "max_concurrent_requests": 2,
         "max_queue_length": 2,
         "warmup_prompts": [],

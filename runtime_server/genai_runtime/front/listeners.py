@@ -17,7 +17,7 @@ from genai_protocol.oip import inference_pb2 as oip_pb2
 from genai_protocol.oip import inference_pb2_grpc as oip_pb2_grpc
 from genai_protocol.v1 import control_pb2, control_pb2_grpc, inference_pb2, inference_pb2_grpc
 from genai_runtime.errors import InvalidSettings
-from genai_runtime.front import reflection
+from genai_runtime.front import leaving, reflection
 from genai_runtime.front.control import ControlService
 from genai_runtime.front.dialects.decoding import TolerantDecoding
 from genai_runtime.front.dialects.native import NativeService
@@ -50,19 +50,21 @@ class DataListener:
         self,
         host: str,
         port: int,
-        native: NativeService,
-        oip: OpenInferenceService,
+        dialects: tuple[NativeService, OpenInferenceService],
         credentials: grpc.ServerCredentials | None = None,
         health_port: int = 0,
+        connection_age: float = 0.0,
     ) -> None:
         """On `health_port`, if any, there is health alone, in plain text: for probes that speak no TLS.
 
-        Raises `InvalidSettings` when a port cannot be bound.
+        A connection gets no new calls after `connection_age` seconds, if not 0: its client connects anew, and loses
+        nothing. Raises `InvalidSettings` when a port cannot be bound.
         """
-        server = grpc.aio.server(interceptors=[TolerantDecoding(_READY_SERVICES)], options=_OPTIONS)
+        age = [("grpc.max_connection_age_ms", int(connection_age * 1000))] if connection_age else []
+        server = grpc.aio.server(interceptors=[TolerantDecoding(_READY_SERVICES)], options=[*_OPTIONS, *age])
         self._health = health.aio.HealthServicer()
-        inference_pb2_grpc.add_GenAIServiceServicer_to_server(native, server)
-        oip_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(oip, server)
+        inference_pb2_grpc.add_GenAIServiceServicer_to_server(dialects[0], server)
+        oip_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(dialects[1], server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable(server, [*_READY_SERVICES, health.SERVICE_NAME])
         self.address, self.port = _bind(server, host, port, credentials, "GENAI_GRPC_PORT")
@@ -85,6 +87,10 @@ class DataListener:
         status = health_pb2.HealthCheckResponse
         for service in _READY_SERVICES:
             await self._health.set(service, status.SERVING if ready else status.NOT_SERVING)
+
+    def leave(self) -> None:
+        """Refuse new connections; calls on those that are there are served until the connections' age ends them."""
+        leaving.stop_listening(self.port)
 
     async def close(self, grace: float) -> None:
         """Refuse new calls; those that run may finish within `grace` seconds."""

@@ -1,7 +1,8 @@
 """What the server can do at this moment, in one place; readiness, metrics and refusals all follow from it.
 
 Holds facts (loaded, halted, draining, engine up) and tells listeners when the state that follows has changed.
-Draining is this server's end (`draining`), or asked for by the runtime option drain, which can be taken back.
+Draining is this server's end, or asked for by the runtime option drain, which can be taken back. A server that ends is
+first `leaving`: not ready, so that clients go elsewhere, and serving those that have not heard of it; then `draining`.
 """
 
 import time
@@ -41,6 +42,7 @@ class StateHolder:
         self.warmed_up = False
         self.engine_up = False
         self.halted = False
+        self.leaving = False
         self.draining = False
         self._drain_until: float | None = None
         self._listeners: list[Callable[[ServingState], None]] = []
@@ -49,6 +51,11 @@ class StateHolder:
     @property
     def state(self) -> ServingState:
         """The first of these that holds: ending, loading, drained by its option, engine down, halted, serving."""
+        return ServingState.DRAINING if self.leaving else self._towards_requests
+
+    @property
+    def _towards_requests(self) -> ServingState:
+        """What new requests meet, who are served by a server that is only leaving."""
         if self.draining:
             return ServingState.DRAINING
         if not self.warmed_up:
@@ -75,12 +82,14 @@ class StateHolder:
         warmed_up: bool | None = None,
         engine_up: bool | None = None,
         halted: bool | None = None,
+        leaving: bool | None = None,
         draining: bool | None = None,
     ) -> None:
         """Change facts; listeners hear of it when the state differs."""
         self.warmed_up = self.warmed_up if warmed_up is None else warmed_up
         self.engine_up = self.engine_up if engine_up is None else engine_up
         self.halted = self.halted if halted is None else halted
+        self.leaving = self.leaving if leaving is None else leaving
         self.draining = self.draining if draining is None else draining
         self._tell()
 
@@ -94,7 +103,7 @@ class StateHolder:
 
         `accepted`: for one that came before a drain, which may still begin until the drain's deadline.
         """
-        state = self.state
+        state = self._towards_requests
         if state is ServingState.DRAINING and self._drain_until is not None and not self.draining:
             left = self._drain_until - time.monotonic()
             if accepted and left > 0:

@@ -7,6 +7,7 @@ import pytest
 
 from genai_runtime.errors import InvalidRequest
 from genai_runtime.front.drain import Drain, check_seconds
+from genai_runtime.front.leaving import connection_age, seconds_to_leave
 from genai_runtime.front.state import ServingState, StateHolder
 
 
@@ -85,6 +86,29 @@ async def test_a_server_that_ends_lets_those_finish_that_came_before() -> None:
     assert refusal is not None
     assert "shutting down" in refusal.message
     drain.stop()
+
+
+async def test_a_server_that_is_only_leaving_serves_and_refuses_as_before() -> None:
+    state = serving()
+    state.update(leaving=True)
+    assert (state.state, state.ready, state.refusal()) == (ServingState.DRAINING, False, None)
+    state.update(halted=True)
+    refusal = state.refusal()
+    assert refusal is not None
+    assert "terminate-session" in refusal.message
+    state.update(halted=False, draining=True)
+    refusal = state.refusal()
+    assert refusal is not None
+    assert "shutting down" in refusal.message
+    assert state.refusal(accepted=True) is None
+
+
+@pytest.mark.parametrize(
+    ("longest", "drain", "age"), [(10, 30, 10), (10, 3600, 10), (10, 9, 3), (10, 2.9, 0), (0, 30, 0)]
+)
+def test_a_connections_age_leaves_most_of_the_drain_to_what_runs(longest: float, drain: float, age: float) -> None:
+    assert connection_age(longest, drain) == age
+    assert not age or seconds_to_leave(age) < drain
 
 
 @pytest.mark.parametrize("seconds", [0, 3601, 2**32 - 1])

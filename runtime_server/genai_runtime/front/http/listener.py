@@ -63,6 +63,15 @@ class HttpListener:
         await self._server.startup(sockets=[self._socket])
         self._running = asyncio.create_task(self._server.main_loop())
 
+    def leave(self) -> None:
+        """Refuse new connections, and have each one end with its next answer: clients ask elsewhere then."""
+        for server in self._server.servers:
+            server.close()
+        config = self._server.config
+        # uvicorn makes its default headers of these every second.
+        config.encoded_headers = [*config.encoded_headers, (b"connection", b"close")]
+        self._server.server_state.default_headers = config.encoded_headers
+
     async def close(self, grace: float) -> None:
         """Refuse new connections; answers that are on their way may finish within `grace` seconds."""
         self._server.should_exit = True
