@@ -22,6 +22,8 @@ LABEL_MODEL = f"{GROUP}/model"
 LABEL_PROFILE = f"{GROUP}/profile"
 # On a Job that finds a model's settings, and on its pods; they carry no LABEL_MODEL, for they serve nothing.
 LABEL_TUNING = f"{GROUP}/tuning"
+# On a Job that builds a model, and on its pods: no LABEL_MODEL either, for the same reason.
+LABEL_BUILD = f"{GROUP}/build"
 # On a Job: what it was made for, so that another wish is told from this one.
 ANNOTATION_REVISION = f"{GROUP}/revision"
 MANAGED_BY = "genai-operator"
@@ -45,6 +47,8 @@ MANAGER_LIVE = "genai-operator-live"
 # The init containers of a model pod: one fetches the model, the other compares what is there with `model.sha256`.
 CONTAINER_FETCH = "fetch"
 CONTAINER_VERIFY = "verify"
+# Of the Job that builds a model, beside one of those.
+CONTAINER_BUILD = "build"
 
 PORT_GRPC = 9000
 PORT_HTTP = 8080
@@ -57,6 +61,11 @@ PATH_MODELS = "/models"
 # A model that has no place of its own there: one that was fetched, or the files of a ConfigMap or an image.
 PATH_MODEL = "/models/model"
 PATH_MODEL_CACHE = "/var/lib/genai/models"
+# What a model is built of, where it was fetched for that.
+PATH_MODEL_SOURCE = "/models/source"
+PATH_EVALUATION = "/etc/genai/evaluation"
+# Links to the builds of a model that a tuning Job compares.
+PATH_VARIANTS = "/var/lib/genai/variants"
 PATH_MODEL_CREDENTIALS = "/etc/genai/model-credentials"
 PATH_BUILTIN_MODELS = "/opt/genai/models"
 PATH_ADAPTER_CACHE = "/var/lib/genai/adapters"

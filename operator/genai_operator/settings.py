@@ -50,6 +50,8 @@ class OperatorSettings(BaseSettings):
     runtime_image: str = Field(default="localhost/genai-runtime:dev", min_length=1, max_length=500)
     # Images that have a provider which runtime_image has not, by provider.
     runtime_images: dict[ProviderName, Annotated[str, Field(min_length=1, max_length=500)]] = {}
+    # Of the Jobs that build models (spec.model.build); empty: none can be built.
+    builder_image: str = Field(default="localhost/genai-builder:dev", max_length=500)
     image_pull_policy: str = Field(default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$")
     image_pull_secrets: CommaSeparated = ()
     # Whether the nodes can mount an image as a volume: models of oci:// are then the kubelet's to pull.

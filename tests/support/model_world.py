@@ -20,6 +20,7 @@ from genai_operator.services.live_options import LiveOptions
 from genai_operator.services.models import ModelService, PodCalls
 from genai_operator.services.rollout_gate import RolloutGate
 from genai_operator.settings import OperatorSettings
+from genai_operator.status.observed import building_container
 from support.control_ca import make_ca
 from support.fake_kube import FakeKube
 
@@ -115,9 +116,9 @@ class World:
         measuring = cast(MeasuringClient, self.pods)
         self.fetches = Fetches(cast(FetchClient, self.pods), wake=self._wake)
         self.gate = RolloutGate(kube, measuring, wake=self._wake, clock=clock, busy_seconds=0.05)
-        self.service = ModelService(
-            kube, self.cache, PodCalls(self.live, self.gate, self.fetches), AUTHORITY, settings, clock
-        )
+        self.builds = Fetches(cast(FetchClient, self.pods), wake=self._wake, working=building_container)
+        calls = PodCalls(self.live, self.gate, self.fetches, self.builds)
+        self.service = ModelService(kube, self.cache, calls, AUTHORITY, settings, clock)
 
     def _observe(self, resource: Resource, event: str, body: Object) -> None:
         # Only labelled children are watched, and no Secrets.

@@ -305,3 +305,29 @@ def test_how_models_are_fetched_is_told_to_the_operator() -> None:
     chosen = {name: told[name] for name in ("image_volumes", "http_proxy", "https_proxy", "no_proxy")}
     assert chosen == {"image_volumes": "true", "http_proxy": "", "https_proxy": "http://proxy:3128", "no_proxy": ".svc"}
     assert OperatorSettings.model_validate(chosen).image_volumes
+
+
+@pytest.mark.parametrize(
+    ("values", "image"),
+    [
+        ((), "localhost/genai-builder:dev"),
+        (("builder.image.repository=r.example/builder", "builder.image.tag=v1"), "r.example/builder:v1"),
+        (("builder.image.repository=",), ""),
+    ],
+)
+def test_the_builders_image_reaches_the_operator_or_there_is_none(values: tuple[str, ...], image: str) -> None:
+    (container,) = operator_deployment(*values)["spec"]["template"]["spec"]["containers"]
+    (told,) = [each["value"] for each in container["env"] if each["name"] == "GENAI_OPERATOR_BUILDER_IMAGE"]
+    assert told == image
+    assert OperatorSettings(builder_image=told).builder_image == image
+
+
+def test_jobs_that_nobody_asks_for_any_more_may_be_deleted_and_their_pods_asked() -> None:
+    manifests = render("networkPolicy.enabled=true")
+    rules = operator_rules(manifests)
+    (verbs,) = [set(rule["verbs"]) for rule in rules if "jobs" in rule["resources"]]
+    assert verbs == {"get", "list", "watch", "create", "delete"}
+    (policy,) = of_kind(manifests, "NetworkPolicy")
+    peers = policy["spec"]["egress"][0]["to"]
+    keys = {each["podSelector"]["matchExpressions"][0]["key"] for each in peers}
+    assert keys == {"genai-operator.io/model", "genai-operator.io/build"}

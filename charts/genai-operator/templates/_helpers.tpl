@@ -92,10 +92,10 @@ capabilities:
 - apiGroups: [genai-operator.io]
   resources: [genaimodels/status, genaiprofiles/status]
   verbs: [patch]
-# Jobs that collect a profile's traces or find a model's settings. delete: of one that measures what is not asked any more.
+# Jobs that collect a profile's traces, find a model's settings or build it. delete: of one that nobody asks for any more.
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]

@@ -12,7 +12,7 @@ from genai_kubectl.decisions.pods import ready
 from genai_kubectl.decisions.why_rules import RULES, UNKNOWN
 
 Object = Mapping[str, Any]
-_GOOD = ("Accepted", "Available", "Serving", "Complete", "Healthy", "Applied", "NoPods")
+_GOOD = ("Accepted", "Available", "Built", "Serving", "Complete", "Healthy", "Applied", "NoPods")
 # Reasons whose condition may not say all: the newest warning of the cluster is added.
 _ASKS_EVENTS = ("Pending", "Loading", "RollingOut", "ContainerConfigError")
 _ASKS_LOG = ("CrashLoopBackOff", "ModelInvalid", "OutOfMemory")

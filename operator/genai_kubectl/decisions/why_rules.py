@@ -27,6 +27,7 @@ RULES: dict[str, Rule] = {
     "Complete": _SERVING,
     "Healthy": _SERVING,
     "Applied": _SERVING,
+    "Built": _SERVING,
     "NoPods": Rule("{name} has no pods that could have live options; every new one gets them"),
     # As you asked.
     "Suspended": Rule(
@@ -60,6 +61,10 @@ RULES: dict[str, Rule] = {
     "Fetched": Rule(
         "{name} is not ready yet because nothing has loaded the model that was fetched: {message}",
         f"wait; a large model on slow storage takes minutes. Watch it: {_LOG} -f",
+    ),
+    "Building": Rule(
+        "{name} is not as its spec says yet because its model is being built: {message}",
+        "wait; how far it is: kubectl get gaim -n {namespace} {name} -o wide",
     ),
     "Loading": Rule(
         "{name} is not ready yet because its pods load the model or warm up: {message}",
@@ -138,6 +143,15 @@ RULES: dict[str, Rule] = {
     "StorageFull": Rule(
         "{name} does not start because its model's cache has no room: {message}",
         "enlarge the claim of spec.model.cache, or remove models from it",
+    ),
+    "BuildFailed": Rule(
+        "{name} is not what its spec says because its model cannot be built: {message}",
+        "correct what the message names, or set another spec.model.build.request to have it tried again "
+        "(docs/model-build.md)",
+    ),
+    "BuilderUnavailable": Rule(
+        "{name} cannot be built because the operator was installed without a builder image: {message}",
+        "have the chart's value builder.image.repository set, or take a model that is built already",
     ),
     "ExecutionProviderUnavailable": Rule(
         "{name} cannot have the provider that it asks for: {message}",

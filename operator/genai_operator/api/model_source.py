@@ -9,15 +9,16 @@ from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_valida
 
 from genai_operator.api import model_uri
 from genai_operator.api.base import ApiModel, cel
+from genai_operator.api.build_spec import PLACE_EXPLANATION, PLACE_RULE, Build
 from genai_operator.api.engine_spec import Memory
-from genai_operator.api.model_uri import ModelLocation, RemoteModel, parse_model_uri
+from genai_operator.api.model_uri import ClaimModel, ModelLocation, RemoteModel, parse_model_uri
 from genai_operator.api.quantity import parse_quantity
 from genai_operator.api.server_spec import SecretName
 from genai_operator.api.source_fields import Endpoint, Region, Sha256
 
 _IN_PLACE_EXPLANATION = (
     "model.secretName, endpoint, region, cache, maxBytes and offline are for sources that are fetched: hf, s3, gs, "
-    "https and oci"
+    "https and oci; cache is also for pvc with model.build"
 )
 _REGION_EXPLANATION = "model.region is for s3://"
 _OFFLINE_EXPLANATION = "model.offline needs model.cache: a new pod's own cache is empty"
@@ -60,11 +61,13 @@ class ModelSource(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=cel(
             "!(self.uri.startsWith('builtin:') || self.uri.startsWith('pvc:') || self.uri.startsWith('configmap:')) || "
-            "!(has(self.secretName) || has(self.endpoint) || has(self.region) || has(self.cache) || "
-            "has(self.maxBytes) || (has(self.offline) && self.offline))",
+            "!(has(self.secretName) || has(self.endpoint) || has(self.region) || has(self.maxBytes) || "
+            "(has(self.cache) && !(has(self.build) && self.uri.startsWith('pvc:'))) || "
+            "(has(self.offline) && self.offline))",
             _IN_PLACE_EXPLANATION,
             ("!has(self.region) || self.uri.startsWith('s3:')", _REGION_EXPLANATION),
             ("!has(self.offline) || !self.offline || has(self.cache)", _OFFLINE_EXPLANATION),
+            (PLACE_RULE, PLACE_EXPLANATION),
         )
     )
 
@@ -72,7 +75,7 @@ class ModelSource(ApiModel):
     sha256: Sha256 | None = Field(
         default=None,
         description="What the folder must be: the digest in status.model.digest, over all its files. Another folder is "
-        "not served.",
+        "not served. With build: what the source must be.",
     )
     secret_name: SecretName | None = Field(
         default=None,
@@ -100,16 +103,25 @@ class ModelSource(ApiModel):
         description="Allow: libraries in the model's folder (custom_ops_library, *.so) are loaded, which lets whoever "
         "made the folder run code in the pod. Forbid, the default: such a folder is refused.",
     )
+    build: Build | None = Field(
+        default=None,
+        description="The source is a Hugging Face folder (safetensors, config.json and a tokenizer): a model is built "
+        "of it, kept in the cache, and served. Absent: the source is served as it is.",
+    )
 
     @model_validator(mode="after")
     def _fields_of_its_source(self) -> Self:
-        fetched = (self.secret_name, self.endpoint, self.region, self.cache, self.max_bytes, self.offline or None)
-        if not isinstance(self.location(), RemoteModel) and any(each is not None for each in fetched):
+        location = self.location()
+        cache = None if self.build is not None and isinstance(location, ClaimModel) else self.cache
+        fetched = (self.secret_name, self.endpoint, self.region, cache, self.max_bytes, self.offline or None)
+        if not isinstance(location, RemoteModel) and any(each is not None for each in fetched):
             raise ValueError(_IN_PLACE_EXPLANATION)
         if self.region is not None and not self.uri.startswith("s3:"):
             raise ValueError(_REGION_EXPLANATION)
         if self.offline and self.cache is None:
             raise ValueError(_OFFLINE_EXPLANATION)
+        if self.build is not None and not (self.cache and isinstance(location, RemoteModel | ClaimModel)):
+            raise ValueError(PLACE_EXPLANATION)
         return self
 
     def location(self) -> ModelLocation:

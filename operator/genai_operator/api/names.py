@@ -63,6 +63,11 @@ def tuning_job_name(model: str) -> str:
     return f"{model}-tuning"
 
 
+def build_job_name(model: str) -> str:
+    """The Job that builds a model."""
+    return f"{model}-build"
+
+
 def collector_tls_secret_name(profile: str) -> str:
     return f"{profile}-collector-tls"
 

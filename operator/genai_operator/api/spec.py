@@ -13,6 +13,13 @@ from genai_operator.api.adapter_spec import Adapter
 from genai_operator.api.affinity_spec import Affinity
 from genai_operator.api.autoscaling_spec import Autoscaling
 from genai_operator.api.base import ApiModel, cel
+from genai_operator.api.build_spec import (
+    INT4_EXPLANATION,
+    INT4_RULE,
+    PRECISION_EXPLANATION,
+    PRECISION_RULE,
+    build_problem,
+)
 from genai_operator.api.engine_spec import Engine
 from genai_operator.api.flight_recorder_spec import FlightRecorder
 from genai_operator.api.model_source import ModelSource
@@ -29,7 +36,7 @@ from genai_operator.api.quantity import parse_quantity
 from genai_operator.api.rollout_spec import ProviderLimits, Rollout
 from genai_operator.api.server_spec import Generation, Server, Warmup
 from genai_operator.api.session_spec import Session, Threads
-from genai_operator.api.tuning_spec import Tuning
+from genai_operator.api.tuning_spec import SWEEP_RULES, Tuning, sweep_problem
 from genai_operator.api.workload_spec import Environment, PodAnnotations, PodLabels, PodTemplate, TopologySpreads
 
 _MEMORY_EXPLANATION = "engine.kvCache must be less than resources.limits.memory: the model is in there as well"
@@ -50,6 +57,9 @@ class GenAIModelSpec(ApiModel):
             _MEMORY_EXPLANATION,
             ("self.engine.mode != 'batch' || self.provider == 'cpu'", _BATCH_EXPLANATION),
             (OPTIONS_RULE, OPTIONS_EXPLANATION),
+            (PRECISION_RULE, PRECISION_EXPLANATION),
+            (INT4_RULE, INT4_EXPLANATION),
+            *SWEEP_RULES,
             (
                 "!has(self.adapters) || size(self.adapters) == 0 || "
                 "(self.engine.mode != 'single' && self.provider == 'cpu')",
@@ -83,7 +93,7 @@ class GenAIModelSpec(ApiModel):
     precision: Precision | None = Field(
         default=None,
         description="What most of the model's weights are. A model whose graph says otherwise is refused. Absent: "
-        "whatever it is; status.effective.precision says what.",
+        "whatever it is; status.effective.precision says what. With model.build: what is built.",
     )
     provider_limits: ProviderLimits = ProviderLimits()
     threads: Threads = Threads()
@@ -171,6 +181,10 @@ class GenAIModelSpec(ApiModel):
             raise ValueError(_MEMORY_EXPLANATION)
         if self.provider_options is not None and not self.provider_options.fit(self.provider):
             raise ValueError(OPTIONS_EXPLANATION)
+        if problem := build_problem(self.model.build, self.provider, self.precision):
+            raise ValueError(problem)
+        if problem := sweep_problem(self.tuning, self.model.build, self.provider, self.precision):
+            raise ValueError(problem)
         if self.engine.mode == "batch" and self.provider != "cpu":
             raise ValueError(_BATCH_EXPLANATION)
         if self.adapters and (self.engine.mode == "single" or self.provider != "cpu"):

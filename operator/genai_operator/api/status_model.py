@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from genai_operator.api.base import ApiModel
+from genai_operator.api.build_status import BuildStatus
 from genai_operator.api.cancel_rule import Cancel
 from genai_operator.api.options_spec import Drain, EnableProfiling, LogLevel, Switch
 from genai_operator.api.tuning_status import Recommended
@@ -185,6 +186,7 @@ class GenAIModelStatus(ApiModel):
         default=None, description="The newest window that a pod opened because an objective was missed."
     )
     recommended: Recommended | None = Field(default=None, description="The settings that spec.tuning had found.")
+    build: BuildStatus | None = Field(default=None, description="What spec.model.build made, and how far it is.")
     conditions: tuple[Condition, ...] = Field(
         default=(),
         max_length=16,

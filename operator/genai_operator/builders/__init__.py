@@ -21,7 +21,7 @@ class Children:
     service_account: dict[str, Any] | None
     service: dict[str, Any]
     headless_service: dict[str, Any]
-    deployment: dict[str, Any]
+    deployment: dict[str, Any] | None  # None: what it shall serve is not built yet
     pod_disruption_budget: dict[str, Any] | None
     autoscaler: dict[str, Any] | None
 
@@ -45,11 +45,12 @@ def build_children(model: GenAIModel, settings: BuilderSettings) -> Children:
         InvalidModel: it asks for what this installation does not permit, or what cannot be put together.
     """
     check_permitted(model, settings)
+    made = deployment(model, settings)  # also for what it refuses
     return Children(
         service_account=service_account(model) if model.spec.service_account_name is None else None,
         service=service(model),
         headless_service=headless_service(model),
-        deployment=deployment(model, settings),
+        deployment=made if model.spec.model.build is None else None,
         pod_disruption_budget=disruption_budget(model),
         autoscaler=autoscaler(model, settings),
     )

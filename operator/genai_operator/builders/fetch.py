@@ -4,10 +4,12 @@
 What it is told goes by arguments; credentials are files, and it alone has them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel
+from genai_operator.api.model_uri import ClaimModel
+from genai_operator.api.pod_fields import Resources
 from genai_operator.builders.environment import user_environment
 from genai_operator.builders.model_folder import is_fetched, max_bytes, model_location
 from genai_operator.builders.restricted import container_security
@@ -31,24 +33,54 @@ _SHARED_RESOURCES = ("cpu", "memory")
 def init_containers(model: GenAIModel, settings: BuilderSettings, image: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The pod's `initContainers`; `image` holds the fields that say which image runs."""
     if is_fetched(model, settings):
-        found = {"name": CONTAINER_FETCH, **image, "args": _fetch(model), **_environment(model, settings)}
+        found = {"name": CONTAINER_FETCH, **image, "args": fetch_arguments(model), **_environment(model, settings)}
     elif model.spec.model.sha256 is not None:
         arguments = ["digest", model_location(model), "--sha256", model.spec.model.sha256]
         found = {"name": CONTAINER_VERIFY, **image, "args": arguments}
     else:
         return []
-    common = {
-        "resources": _resources(model),
+    return [{**found, **_common(shared_resources(model.spec.resources), init_volume_mounts(model, settings))}]
+
+
+def source_container(
+    model: GenAIModel,
+    settings: BuilderSettings,
+    image: Mapping[str, Any],
+    folder: str,
+    mounts: Sequence[Mapping[str, Any]],
+) -> dict[str, Any] | None:
+    """The init container of a pod that builds the model: brings what it is built of, or compares it with its digest.
+
+    None where neither is asked for. `folder` is where the source is, or is to be; `mounts` are what it needs.
+    """
+    source, build = model.spec.model, model.spec.model.build
+    if not isinstance(source.location(), ClaimModel):
+        arguments = [*fetch_arguments(model, folder), "--all-files"]
+        if build is not None and build.request is not None and not source.offline:
+            arguments.append("--refresh")  # a branch may have moved on
+        found = {"name": CONTAINER_FETCH, **image, "args": arguments, **_environment(model, settings)}
+    elif source.sha256 is not None:
+        arguments = ["digest", folder, "--sha256", source.sha256]
+        found = {"name": CONTAINER_VERIFY, **image, "args": arguments}
+    else:
+        return None
+    resources = build.resources if build is not None and build.resources is not None else model.spec.resources
+    return {**found, **_common(shared_resources(resources), mounts)}
+
+
+def _common(resources: Mapping[str, Any], mounts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "resources": dict(resources),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
-        "volumeMounts": init_volume_mounts(model, settings),
+        "volumeMounts": list(mounts),
     }
-    return [{**found, **common}]
 
 
-def _fetch(model: GenAIModel) -> list[str]:
+def fetch_arguments(model: GenAIModel, link: str = PATH_MODEL) -> list[str]:
+    """What `genai-runtime` is told; `link` is made to point to the folder."""
     source = model.spec.model
-    arguments = ["fetch", "--uri", source.uri, "--cache", PATH_MODEL_CACHE, "--link", PATH_MODEL]
+    arguments = ["fetch", "--uri", source.uri, "--cache", PATH_MODEL_CACHE, "--link", link]
     for option, value in (
         ("--sha256", source.sha256),
         ("--endpoint", source.endpoint),
@@ -75,8 +107,8 @@ def _environment(model: GenAIModel, settings: BuilderSettings) -> dict[str, Any]
     return {"env": [*given, *own]} if given or own else {}
 
 
-def _resources(model: GenAIModel) -> dict[str, Any]:
-    resources = model.spec.resources
+def shared_resources(resources: Resources) -> dict[str, Any]:
+    """Of them, what a container that needs no device may have."""
     return {
         name: shared
         for name, amounts in (("requests", resources.requests), ("limits", resources.limits))

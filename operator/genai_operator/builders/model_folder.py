@@ -26,8 +26,12 @@ def model_location(model: GenAIModel) -> str:
 
 
 def is_fetched(model: GenAIModel, settings: BuilderSettings) -> bool:
-    """Whether an init container fetches the model, rather than the kubelet mounting it."""
-    return isinstance(model.spec.model.location(), RemoteModel) and not _is_image_volume(model, settings)
+    """Whether an init container brings the model out of a cache, rather than the kubelet mounting it.
+
+    A claim's folder has a cache only where a model was built of it: that one is in the cache.
+    """
+    remote = isinstance(model.spec.model.location(), RemoteModel) or model.spec.model.cache is not None
+    return remote and not _is_image_volume(model, settings)
 
 
 def max_bytes(model: GenAIModel) -> int:
@@ -76,7 +80,8 @@ def _folder(model: GenAIModel) -> str:
     location = model.spec.model.location()
     if isinstance(location, BuiltinModel):
         return f"{PATH_BUILTIN_MODELS}/{location.name}"
-    return f"{PATH_MODELS}/{location.path}" if isinstance(location, ClaimModel) else PATH_MODEL
+    in_place = isinstance(location, ClaimModel) and model.spec.model.cache is None
+    return f"{PATH_MODELS}/{location.path}" if isinstance(location, ClaimModel) and in_place else PATH_MODEL
 
 
 def _is_image_volume(model: GenAIModel, settings: BuilderSettings) -> bool:

@@ -14,6 +14,9 @@ class BuilderSettings(Protocol):
     def runtime_images(self) -> Mapping[str, str]: ...
 
     @property
+    def builder_image(self) -> str: ...
+
+    @property
     def image_pull_policy(self) -> str: ...
 
     @property

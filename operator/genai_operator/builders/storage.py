@@ -27,7 +27,7 @@ SECRET_MODE = 0o440
 
 
 @dataclass(frozen=True, slots=True)
-class _Credentials:
+class Credentials:
     """A Secret: a whole folder is mounted, which the kubelet swaps when the Secret changes.
 
     One that a user makes is optional to the kubelet: it would wait for it without a word in the pod's status, where the
@@ -54,7 +54,7 @@ class _Credentials:
 
 def volumes(model: GenAIModel, settings: BuilderSettings) -> list[dict[str, Any]]:
     """The pod's volumes."""
-    credentials = [*_credentials(model), *_model_credentials(model, settings)]
+    credentials = [*_credentials(model), *model_credentials(model, settings)]
     return [
         {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": RUN_SIZE_LIMIT}},
         {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE_LIMIT}},
@@ -83,34 +83,35 @@ def init_volume_mounts(model: GenAIModel, settings: BuilderSettings) -> list[dic
         return [{"name": "tmp", "mountPath": "/tmp"}, *model_mounts(model, settings)]
     return [
         {"name": "tmp", "mountPath": "/tmp"},
-        _control_certificate(model).mount(),
-        *(each.mount() for each in _model_credentials(model, settings)),
+        control_certificate(model).mount(),
+        *(each.mount() for each in model_credentials(model, settings)),
         *model_mounts(model, settings, fetching=True),
     ]
 
 
-def _control_certificate(model: GenAIModel) -> _Credentials:
-    return _Credentials("control-tls", control_tls_secret_name(model.metadata.name), PATH_CONTROL_TLS, optional=False)
+def control_certificate(model: GenAIModel) -> Credentials:
+    """What a container shows to the operator that asks it how far it is."""
+    return Credentials("control-tls", control_tls_secret_name(model.metadata.name), PATH_CONTROL_TLS, optional=False)
 
 
-def _model_credentials(model: GenAIModel, settings: BuilderSettings) -> list[_Credentials]:
+def model_credentials(model: GenAIModel, settings: BuilderSettings) -> list[Credentials]:
     """Of the model's source; the container that serves does not get them."""
     secret = model.spec.model.secret_name
     if secret is None or not is_fetched(model, settings):
         return []
-    return [_Credentials("model-credentials", secret, PATH_MODEL_CREDENTIALS)]
+    return [Credentials("model-credentials", secret, PATH_MODEL_CREDENTIALS)]
 
 
-def _credentials(model: GenAIModel) -> list[_Credentials]:
+def _credentials(model: GenAIModel) -> list[Credentials]:
     server = model.spec.server
-    found = [_control_certificate(model)]
+    found = [control_certificate(model)]
     if server.tls is not None:
-        found.append(_Credentials("tls", server.tls.secret_name, PATH_TLS, ("tls.crt", "tls.key")))
+        found.append(Credentials("tls", server.tls.secret_name, PATH_TLS, ("tls.crt", "tls.key")))
         if server.tls.client_ca_secret_name is not None:
-            found.append(_Credentials("client-ca", server.tls.client_ca_secret_name, PATH_CLIENT_CA, ("ca.crt",)))
+            found.append(Credentials("client-ca", server.tls.client_ca_secret_name, PATH_CLIENT_CA, ("ca.crt",)))
     if server.api_keys is not None:
-        found.append(_Credentials("api-keys", server.api_keys.secret_name, PATH_API_KEYS))
+        found.append(Credentials("api-keys", server.api_keys.secret_name, PATH_API_KEYS))
     for number, secret in enumerate(adapter_secrets(model)):
         path = f"{PATH_ADAPTER_CREDENTIALS}/{secret}"
-        found.append(_Credentials(f"adapter-credentials-{number}", secret, path))
+        found.append(Credentials(f"adapter-credentials-{number}", secret, path))
     return found

@@ -1,4 +1,4 @@
-"""How far a pod is with fetching its model, asked over its control service. Channels are `runtime.py`'s.
+"""How far a pod is with fetching or building a model, asked over its control service. Channels are `runtime.py`'s.
 
 When to ask is decided by `services.fetches`; what it means for the model, by `status.model_state`.
 """
@@ -14,6 +14,8 @@ _STATES = {
     control_pb2.FETCH_STATE_VERIFYING: "Verifying",
     control_pb2.FETCH_STATE_COMPLETE: "Complete",
     control_pb2.FETCH_STATE_FAILED: "Failed",
+    control_pb2.FETCH_STATE_BUILDING: "Building",
+    control_pb2.FETCH_STATE_MEASURING: "Measuring",
 }
 
 
@@ -23,12 +25,16 @@ _MOST = 2**53
 
 @dataclass(frozen=True, slots=True)
 class FetchReply:
-    """A fetch as its pod tells it: `state` is Resolving, Fetching, Verifying, Complete or Failed. 0: not known."""
+    """A fetch or a build as its pod tells it. 0: not known. `percent` counts where bytes mean nothing.
+
+    `state` is Resolving, Fetching, Verifying, Building, Measuring, Complete or Failed.
+    """
 
     state: str
     fetched_bytes: int
     total_bytes: int
     remaining_seconds: float
+    percent: int = 0
 
 
 class FetchClient:
@@ -46,6 +52,7 @@ class FetchClient:
             fetched_bytes=min(answer.fetched_bytes, _MOST),
             total_bytes=min(answer.total_bytes, _MOST),
             remaining_seconds=min(answer.remaining_seconds, _MOST) if isfinite(answer.remaining_seconds) else 0.0,
+            percent=min(answer.percent, 100),
         )
 
     async def forget(self, pod: PodEndpoint) -> None:

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from genai_operator.clients.kube import DEPLOYMENT, JOB, MODEL, POD, SCALED_OBJECT, Resource
-from genai_operator.constants import LABEL_MODEL, LABEL_TUNING
+from genai_operator.constants import LABEL_BUILD, LABEL_MODEL, LABEL_TUNING
 from genai_operator.services.jobs import JobBook
 from genai_operator.services.reading import compact_model, controller_uid, digest, observed_deployment, observed_pod
 from genai_operator.status.observed import ObservedDeployment, ObservedPod
@@ -57,6 +57,7 @@ class Cache:
         self._by_model: dict[str, set[ChildId]] = {}
         self._deployments: dict[str, ObservedDeployment] = {}
         self.tuning_jobs = JobBook(LABEL_TUNING)
+        self.build_jobs = JobBook(LABEL_BUILD)
         self._pods: dict[str, dict[str, tuple[int, ObservedPod]]] = {}
         # Our writes that have not come back through a watch: (kind, key) -> (version, since).
         self._awaited: dict[tuple[str, str], tuple[int, float]] = {}
@@ -95,7 +96,7 @@ class Cache:
         if resource is POD:
             return self._observe_pod(event, body)
         if resource is JOB:
-            return self.tuning_jobs.observe(event, body)
+            return self.tuning_jobs.observe(event, body) or self.build_jobs.observe(event, body)
         return self._observe_child(resource, event, body)
 
     def missing(self, resource: Resource, seen: Set[str], snapshot: int, namespace: str = "") -> list[str]:
@@ -114,7 +115,8 @@ class Cache:
                 del self._models[key]
             return gone
         if resource is JOB:
-            return self.tuning_jobs.missing(seen, snapshot, namespace)
+            books = (self.tuning_jobs, self.build_jobs)
+            return [key for book in books for key in book.missing(seen, snapshot, namespace)]
         if resource is POD:
             pods = [
                 (key, uid) for key, each in self._pods.items() for uid, (at, _) in each.items() if lost(key, uid, at)

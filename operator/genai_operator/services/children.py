@@ -6,7 +6,7 @@ again after a growing pause, or at once when the manifest changed.
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Self
@@ -99,11 +99,13 @@ class Children:
         self._applied: dict[str, dict[ChildId, _Applied]] = {}
         self._refused: dict[str, dict[ChildId, _Refused]] = {}
 
-    async def converge(self, key: str, uid: str, wanted: Sequence[Wanted], *, suspect: bool) -> Hindrance | None:
+    async def converge(
+        self, key: str, uid: str, wanted: Sequence[Wanted], *, suspect: bool, left: Collection[ChildId] = ()
+    ) -> Hindrance | None:
         """Brings the model's children to what is wanted; returns what is in the way, if anything.
 
         Nothing is written when one name is taken by an object that this model (`uid`) does not control. `suspect`: the
-        model does not work, so what cannot be watched is worth another apply.
+        model does not work, so what cannot be watched is worth another apply. `left` stays as it is.
 
         Raises:
             ClusterError: the API server could not take one of them now; those before it are applied.
@@ -112,12 +114,13 @@ class Children:
         conflict = await self._conflict(uid, wanted)
         if conflict:
             return Hindrance(conflict=conflict)
-        await self._delete_unwanted(key, uid, wanted, _ONE_OF)
+        keep = {*left, *(each.id for each in wanted)}
+        await self._delete_unwanted(key, uid, keep, _ONE_OF)
         for each in differing:
             hindrance = self._resting(key, each) or await self._apply(key, each)
             if hindrance:
                 return hindrance
-        await self._delete_unwanted(key, uid, wanted)
+        await self._delete_unwanted(key, uid, keep)
         return None
 
     def forget(self, key: str) -> None:
@@ -197,9 +200,8 @@ class Children:
         return Hindrance(refusal=words, again=pause)
 
     async def _delete_unwanted(
-        self, key: str, uid: str, wanted: Sequence[Wanted], kinds: Sequence[str] = _EVERY_KIND
+        self, key: str, uid: str, keep: Collection[ChildId], kinds: Sequence[str] = _EVERY_KIND
     ) -> None:
-        keep = {each.id for each in wanted}
         for child, known in list(self._cache.children(key)):
             if child in keep or known.controller != uid or (kinds and child.kind not in kinds):
                 continue

@@ -20,7 +20,7 @@ from genai_operator.services.cache import DELETED, Cache
 from genai_operator.services.certificates import ControlAuthority
 from genai_operator.services.collector import Collector
 from genai_operator.services.fetches import Fetches
-from genai_operator.services.jobs import is_tuning
+from genai_operator.services.jobs import is_of_model
 from genai_operator.services.leader import Leader, LeaseName
 from genai_operator.services.live_options import LiveOptions
 from genai_operator.services.models import ModelService, PodCalls
@@ -31,6 +31,7 @@ from genai_operator.services.resync import OF_PROFILES, Resync, listed_of_models
 from genai_operator.services.rollout_gate import RolloutGate
 from genai_operator.services.windows import LiveWindows
 from genai_operator.settings import OperatorSettings
+from genai_operator.status.observed import building_container
 
 log = structlog.get_logger(__name__)
 
@@ -52,11 +53,12 @@ class Container:
         self.cache = Cache()
         self.runtime = RuntimeClient(authority.client_identity)
         self.live = LiveOptions(self.runtime, settings, wake=self._wake)
-        self.fetches = Fetches(
-            FetchClient(self.runtime), wake=self._wake, deadline_seconds=settings.push_deadline_seconds
-        )
+        fetching, deadline = FetchClient(self.runtime), settings.push_deadline_seconds
+        self.fetches = Fetches(fetching, wake=self._wake, deadline_seconds=deadline)
+        self.builds = Fetches(fetching, wake=self._wake, deadline_seconds=deadline, working=building_container)
         self.gate = RolloutGate(kube, MeasuringClient(self.runtime), wake=self._wake)
-        self.models = ModelService(kube, self.cache, PodCalls(self.live, self.gate, self.fetches), authority, settings)
+        calls = PodCalls(self.live, self.gate, self.fetches, self.builds)
+        self.models = ModelService(kube, self.cache, calls, authority, settings)
         metrics = QueueMetrics("models", self.registry)
         self.queue = WorkQueue(self.models.reconcile, workers=settings.workers, metrics=metrics)
         self.resync = Resync(
@@ -97,7 +99,7 @@ class Container:
 
     def observe(self, resource: Resource, event: str | None, body: dict[str, Any]) -> None:
         """Takes in what a watch shows. A listing's objects wait behind what happens now."""
-        if resource in OF_PROFILES and not (resource is JOB and is_tuning(body)):
+        if resource in OF_PROFILES and not (resource is JOB and is_of_model(body)):
             self._observe_profile(resource, event, body)
             return
         key = self.cache.observe(resource, event, body)
@@ -159,6 +161,7 @@ class Container:
         await self.leader.release()
         await self.gate.close()
         await self.fetches.close()
+        await self.builds.close()
         await self.live.close()
         await self.runtime.close()
         await self.kube.close()

@@ -1,4 +1,4 @@
-"""Asks pods that fetch their model how far they are: the less often the longer it takes, and no other pod at all.
+"""Asks pods that fetch or build a model how far they are: the less often the longer it takes, and no other at all.
 
 A pass over a model starts what is due and asks for the next pass; while no pod fetches, none is asked for. What the
 answers mean is decided in `status.model_state`; that a fetch has ended, and how, is the kubelet's to tell.
@@ -14,7 +14,7 @@ from genai_operator.clients.fetch import FetchClient
 from genai_operator.clients.runtime import PodEndpoint
 from genai_operator.errors import PodError
 from genai_operator.services.pod_link import log_bug
-from genai_operator.status.observed import FetchProgress, ObservedPod
+from genai_operator.status.observed import FetchProgress, ObservedPod, fetching_container
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ _AT_ONCE = 16
 
 @dataclass(slots=True)
 class _Fetch:
-    """One run of a pod's init container. Times are the event loop's."""
+    """One run of a pod's container. Times are the event loop's."""
 
     endpoint: PodEndpoint
     container: str
@@ -36,14 +36,23 @@ class _Fetch:
 
 
 class Fetches:
-    """The fetches of all models. `wake` asks for another pass over a model in so many seconds."""
+    """The fetches of all models. `wake` asks for another pass over a model in so many seconds.
+
+    `working` names the container of a pod that has something to tell; empty: none has.
+    """
 
     def __init__(
-        self, client: FetchClient, *, wake: Callable[[str, float], None], deadline_seconds: float = 2.0
+        self,
+        client: FetchClient,
+        *,
+        wake: Callable[[str, float], None],
+        deadline_seconds: float = 2.0,
+        working: Callable[[ObservedPod], str] = fetching_container,
     ) -> None:
         self._client = client
         self._wake = wake
         self._deadline = deadline_seconds
+        self._working = working
         self._limit = asyncio.Semaphore(_AT_ONCE)
         self._models: dict[str, dict[str, _Fetch]] = {}
 
@@ -53,7 +62,7 @@ class Fetches:
 
     async def step(self, key: str, server_name: str, pods: Iterable[ObservedPod]) -> None:
         """Starts asking those whose turn it is, forgets those that do not fetch any more."""
-        fetching = {pod.uid: pod for pod in pods if pod.fetching and pod.ip and not pod.deleting}
+        fetching = {pod.uid: pod for pod in pods if self._working(pod) and pod.ip and not pod.deleting}
         present = {pod.uid for pod in pods if not pod.deleting}
         known = self._models.setdefault(key, {}) if fetching else self._models.get(key, {})
         for uid in [uid for uid in known if uid not in fetching]:
@@ -62,11 +71,11 @@ class Fetches:
             self._models.pop(key, None)
         for uid, pod in fetching.items():
             fetch = known.get(uid)
-            if fetch is None or fetch.container != pod.preparation_id:
+            if fetch is None or fetch.container != self._working(pod):
                 if fetch:
                     await self._drop(fetch, gone=False)
                 endpoint = PodEndpoint(pod.ip, server_name)
-                fetch = known[uid] = _Fetch(endpoint, pod.preparation_id, asyncio.get_running_loop().time())
+                fetch = known[uid] = _Fetch(endpoint, self._working(pod), asyncio.get_running_loop().time())
             self._turn(key, fetch)
 
     async def forget(self, key: str) -> None:
@@ -98,7 +107,7 @@ class Fetches:
                 log.info("pod does not say how far its fetch is", model=key, error=str(error))
             else:
                 fetch.progress = FetchProgress(
-                    reply.state, reply.fetched_bytes, reply.total_bytes, reply.remaining_seconds
+                    reply.state, reply.fetched_bytes, reply.total_bytes, reply.remaining_seconds, reply.percent
                 )
         now = asyncio.get_running_loop().time()
         pause = min(_LAST_PAUSE, max(_FIRST_PAUSE, _SHARE * (now - fetch.since)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genai_operator.clients.kube import POD, KubeClient
-from genai_operator.constants import ANNOTATION_REVISION, LABEL_TUNING
+from genai_operator.constants import ANNOTATION_REVISION, LABEL_BUILD, LABEL_TUNING
 from genai_operator.services.reading import controller_uid, observed_pod
 from genai_operator.status.observed import JobState, ObservedPod
 
@@ -91,9 +91,9 @@ class JobBook:
         return gone
 
 
-def is_tuning(body: Object) -> bool:
-    """Whether a Job was made to find a model's settings."""
-    return LABEL_TUNING in (body["metadata"].get("labels") or {})
+def is_of_model(body: Object) -> bool:
+    """Whether a Job was made for a model: to find its settings, or to build it."""
+    return any(label in (body["metadata"].get("labels") or {}) for label in (LABEL_TUNING, LABEL_BUILD))
 
 
 async def newest_pod(kube: KubeClient, namespace: str, selector: str, job: KnownJob) -> ObservedPod | None:

@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
+from genai_operator.api.built import is_current
 from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
 from genai_operator.api.runtime_options import DesiredOptions, desired_options
 from genai_operator.clients.kube import KubeClient
 from genai_operator.constants import ANNOTATION_PAUSE, MANAGER, MANAGER_LIVE
 from genai_operator.errors import InvalidModel
+from genai_operator.services.building import Building
 from genai_operator.services.cache import Cache
 from genai_operator.services.certificates import ControlAuthority, control_server_name
 from genai_operator.services.children import Children, Hindrance
@@ -28,7 +30,7 @@ from genai_operator.services.tuning import Tuning
 from genai_operator.settings import OperatorSettings
 from genai_operator.status import summarise, summarise_invalid, summarise_runtime_options
 from genai_operator.status.live_plan import live_pods, plan_live_options
-from genai_operator.status.observed import ObservedModel, ObservedTuning
+from genai_operator.status.observed import ObservedBuild, ObservedModel, ObservedTuning
 
 # Pods on the same machine answer in milliseconds; waiting this long for them saves a second status write.
 _SETTLE_SECONDS = 0.05
@@ -43,6 +45,7 @@ class PodCalls:
     live: LiveOptions
     gate: RolloutGate
     fetches: Fetches
+    builds: Fetches  # of the pods of build Jobs
 
 
 class ModelService:
@@ -62,12 +65,14 @@ class ModelService:
         self._live = pods.live
         self._gate = pods.gate
         self._fetches = pods.fetches
+        self._builds = pods.builds
         self._clock = clock
         self._preparer = Preparer(authority, settings)
         self._children = Children(kube, cache)
         # Models whose Deployment was changed and not looked at yet: its generation, and since when.
         self._behind: dict[str, tuple[int, float]] = {}
         self._tuning = Tuning(kube, cache.tuning_jobs, settings, pods.live.wake)
+        self._building = Building(kube, cache.build_jobs, settings, pods.builds, pods.live.wake)
         self._status = StatusWriter(kube, cache, pods.live.wake, clock)
 
     async def reconcile(self, key: str) -> float | None:
@@ -85,6 +90,7 @@ class ModelService:
             await self._live.keep_only(key, ())
             await self._gate.forget(key)
             await self._fetches.forget(key)
+            await self._builds.forget(key)
             return None
         try:
             prepared = self._preparer.prepare(key, body)
@@ -97,9 +103,11 @@ class ModelService:
         if calls:
             await asyncio.wait(calls, timeout=_SETTLE_SECONDS)
         still = hindrance is not None or _paused(body)
-        tuning = None if still else await self._tuning.step(model)
+        build = None if still else await self._building.step(model)
+        tuning = None if still or not is_current(model) else await self._tuning.step(model)
         soon = 0.0 if still else self._catching_up(key)
-        await self._report(body, model, desired, self._observe(key, hindrance, tuning, paused=_paused(body)), soon)
+        observed = self._observe(key, hindrance, tuning, build, paused=_paused(body))
+        await self._report(body, model, desired, observed, soon)
         return hindrance.again if hindrance else soon or None
 
     async def _drive_pods(self, key: str, model: GenAIModel, desired: DesiredOptions) -> list[asyncio.Task[None]]:
@@ -121,7 +129,7 @@ class ModelService:
         deployment = self._cache.deployment(key)
         suspect = deployment is None or deployment.ready_replicas < deployment.replicas
         uid = prepared.model.metadata.uid
-        return await self._children.converge(key, uid, prepared.wanted, suspect=suspect)
+        return await self._children.converge(key, uid, prepared.wanted, suspect=suspect, left=prepared.left)
 
     def _catching_up(self, key: str) -> float:
         """Seconds until the Deployment's controller will have seen our change; 0 when it has, or takes long."""
@@ -160,6 +168,7 @@ class ModelService:
         key: str,
         hindrance: Hindrance | None = None,
         tuning: ObservedTuning | None = None,
+        build: ObservedBuild | None = None,
         *,
         paused: bool = False,
     ) -> ObservedModel:
@@ -172,6 +181,7 @@ class ModelService:
             refusal=hindrance.refusal if hindrance else "",
             gate=self._gate.told(key),
             tuning=tuning,
+            build=build,
             paused=paused,
             now=self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
         )

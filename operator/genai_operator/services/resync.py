@@ -25,12 +25,13 @@ from genai_operator.clients.kube import (
     KubeClient,
     Resource,
 )
-from genai_operator.constants import LABEL_MODEL, LABEL_PROFILE, LABEL_TUNING, MANAGED_BY
+from genai_operator.constants import LABEL_MODEL, LABEL_PROFILE, MANAGED_BY
 from genai_operator.errors import ClusterError, ClusterNotFound
 from genai_operator.services.queue import WorkQueue
 
 log = structlog.get_logger(__name__)
 
+_OUR_JOBS = f"app.kubernetes.io/managed-by={MANAGED_BY}"
 # Everything that is watched, and the label it must carry; Secrets may not be read.
 OF_MODELS = {
     MODEL: "",
@@ -40,11 +41,11 @@ OF_MODELS = {
     DISRUPTION_BUDGET: LABEL_MODEL,
     HORIZONTAL_AUTOSCALER: LABEL_MODEL,
     POD: LABEL_MODEL,
-    JOB: LABEL_TUNING,
+    JOB: _OUR_JOBS,  # of two labels; the books tell them apart
 }
 OF_PROFILES = {PROFILE: "", JOB: LABEL_PROFILE}
 # A watch has one selector: this one has the Jobs of both.
-WATCHED = {**OF_MODELS, **OF_PROFILES, JOB: f"app.kubernetes.io/managed-by={MANAGED_BY}"}
+WATCHED = {**OF_MODELS, **OF_PROFILES, JOB: _OUR_JOBS}
 # By what `settings.autoscalers` calls them: without the setting there are no rights to look at them.
 AUTOSCALERS = {"HPA": HORIZONTAL_AUTOSCALER, "KEDA": SCALED_OBJECT}
 

@@ -7,11 +7,12 @@ from typing import Any, Literal
 from genai_operator.status.conditions import previous_condition
 from genai_operator.status.reasons import ConditionType, Reason
 
-_TOLD = (ConditionType.ACCEPTED, ConditionType.READY, ConditionType.RUNTIME_OPTIONS_APPLIED)
+_TOLD = (ConditionType.ACCEPTED, ConditionType.MODEL_BUILT, ConditionType.READY, ConditionType.RUNTIME_OPTIONS_APPLIED)
 _ON_THE_WAY = (
     Reason.PENDING,
     Reason.FETCHING,
     Reason.FETCHED,
+    Reason.BUILDING,
     Reason.LOADING,
     Reason.ROLLING_OUT,
     Reason.APPLYING,

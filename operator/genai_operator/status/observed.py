@@ -50,6 +50,16 @@ class ObservedPod:
         return self.preparing and self.preparation == CONTAINER_FETCH
 
 
+def fetching_container(pod: ObservedPod) -> str:
+    """The container that fetches the model now; empty where none does."""
+    return pod.preparation_id or pod.preparation if pod.fetching else ""
+
+
+def building_container(pod: ObservedPod) -> str:
+    """In the pod of a build Job, the container that fetches or builds now; empty where none does."""
+    return fetching_container(pod) or (pod.container_id if pod.running else "")
+
+
 @dataclass(frozen=True, slots=True)
 class ObservedDeployment:
     """The model's Deployment."""
@@ -84,12 +94,13 @@ class PodOptionsState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FetchProgress:
-    """How far a pod is with fetching (ControlService.GetFetchProgress); 0: not known."""
+    """How far a pod is with fetching or building (ControlService.GetFetchProgress); 0: not known."""
 
-    state: str  # Resolving, Fetching, Verifying, Complete or Failed
+    state: str  # Resolving, Fetching, Verifying, Building, Measuring, Complete or Failed
     fetched_bytes: int = 0
     total_bytes: int = 0
     remaining_seconds: float = 0.0
+    percent: int = 0  # of a build
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +185,30 @@ class ObservedTuning:
     result: Mapping[str, Any] = field(default_factory=dict)
 
 
+class BuildState(StrEnum):
+    """How far a model's build is; ANSWERED: as the status says."""
+
+    PENDING = "Pending"
+    FETCHING = "Fetching"
+    BUILDING = "Building"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    ANSWERED = "Answered"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedBuild:
+    """What became of a model's build Job. `reason` is the condition's; `result` what it printed when it is complete."""
+
+    revision: str
+    state: BuildState
+    reason: str = ""
+    message: str = ""
+    pod: str = ""
+    progress: FetchProgress | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class ObservedModel:
     """Everything that status and plans follow from, besides the GenAIModel itself."""
@@ -186,5 +221,6 @@ class ObservedModel:
     refusal: str = ""  # the API server refuses a child for good: which, and its words
     gate: str = ""  # what a new pod's measurement waits for
     tuning: ObservedTuning | None = None  # None: it was not looked at
+    build: ObservedBuild | None = None  # the same
     paused: bool = False
     now: str = ""  # RFC 3339

@@ -8,6 +8,7 @@ class ConditionType(StrEnum):
 
     ACCEPTED = "Accepted"
     MODEL_AVAILABLE = "ModelAvailable"
+    MODEL_BUILT = "ModelBuilt"
     WORKLOAD_AVAILABLE = "WorkloadAvailable"
     READY = "Ready"
     PROGRESSING = "Progressing"
@@ -24,6 +25,7 @@ class Reason(StrEnum):
     SERVING = "Serving"
     COMPLETE = "Complete"
     HEALTHY = "Healthy"
+    BUILT = "Built"
     # Wanted by the user.
     SUSPENDED = "Suspended"
     SCALED_TO_ZERO = "ScaledToZero"
@@ -34,6 +36,7 @@ class Reason(StrEnum):
     PENDING = "Pending"
     FETCHING = "Fetching"
     FETCHED = "Fetched"
+    BUILDING = "Building"
     LOADING = "Loading"
     ROLLING_OUT = "RollingOut"
     ROLLOUT_BLOCKED = "RolloutBlocked"
@@ -57,6 +60,8 @@ class Reason(StrEnum):
     UNAUTHORIZED = "Unauthorized"
     SOURCE_UNAVAILABLE = "SourceUnavailable"
     STORAGE_FULL = "StorageFull"
+    BUILD_FAILED = "BuildFailed"
+    BUILDER_UNAVAILABLE = "BuilderUnavailable"
     EXECUTION_PROVIDER_UNAVAILABLE = "ExecutionProviderUnavailable"
     PROVIDER_DEGRADED = "ProviderDegraded"
     # Runtime options.

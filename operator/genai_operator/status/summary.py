@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from genai_operator.api.built import known_build, with_built
 from genai_operator.api.genaimodel import GenAIModel, ObjectMeta
 from genai_operator.api.names import grpc_endpoint, http_endpoint, selector
 from genai_operator.api.recommendation import known_recommendation
 from genai_operator.api.status_model import Endpoints, GenAIModelStatus
 from genai_operator.errors import InvalidModel
+from genai_operator.status.building import build_status, build_verdict, in_the_way
 from genai_operator.status.causes import CRASHES, Cause, first_cause, refusal_reason
 from genai_operator.status.conditions import Conditions, Truth, Verdict, previous_condition
 from genai_operator.status.effective import effective, performance
@@ -34,6 +36,10 @@ def summarise(model: GenAIModel, observed: ObservedModel) -> dict[str, Any]:
     generation = paused_at if observed.paused else model.metadata.generation
     conditions = Conditions(model.status, generation, observed.now)
     name = model.metadata.name
+    build = build_status(model, observed)
+    built = build_verdict(model, build)
+    asked, model = model, with_built(model)  # what pods are told of is what they are judged by
+    verdicts = _verdicts(model, observed, built)
     status = GenAIModelStatus(
         observed_generation=generation,
         replicas=observed.deployment.replicas if observed.deployment else 0,
@@ -45,8 +51,9 @@ def summarise(model: GenAIModel, observed: ObservedModel) -> dict[str, Any]:
         performance=performance(model, observed),
         placement=placement(model, observed) or None,
         flight_recorder=flight_recording(model, observed),
-        recommended=recommended(model, observed),
-        conditions=tuple(conditions.make(kind, verdict) for kind, verdict in _verdicts(model, observed).items()),
+        recommended=recommended(asked, observed),
+        build=build,
+        conditions=tuple(conditions.make(kind, verdict) for kind, verdict in verdicts.items()),
     )
     return status.model_dump(by_alias=True, exclude_none=True, mode="json")
 
@@ -68,12 +75,15 @@ def summarise_invalid(
     verdicts = dict.fromkeys(_SUMMARISED, unknown)
     verdicts |= dict.fromkeys((ConditionType.ACCEPTED, ConditionType.READY, ConditionType.PROGRESSING), verdict)
     verdicts[ConditionType.DEGRADED] = Verdict("True", reason, str(error))
+    if previous_condition(previous, ConditionType.MODEL_BUILT):
+        verdicts[ConditionType.MODEL_BUILT] = unknown
     status = GenAIModelStatus(
         observed_generation=metadata.generation,
         replicas=observed.deployment.replicas if observed.deployment else 0,
         ready_replicas=_ready_pods(observed),
         selector=selector(metadata.name)[:512],
         recommended=known_recommendation(previous),
+        build=known_build(previous),
         conditions=tuple(conditions.make(kind, said) for kind, said in verdicts.items()),
     )
     return status.model_dump(by_alias=True, exclude_none=True, mode="json")
@@ -98,10 +108,17 @@ class _Seen:
     cause: Cause | None
     ready: int  # pods
     stopped: Verdict | None  # by live options
+    built: Verdict | None  # ModelBuilt; None: nothing is to be built
 
     @property
     def wanted(self) -> int:
         return self.model.spec.wanted_replicas
+
+    @property
+    def unbuilt(self) -> Verdict | None:
+        """Why there are no pods yet; None where there is something to serve."""
+        waits = self.model.spec.model.build is not None and self.observed.deployment is None
+        return self.built if waits and self.built and self.built.status != "True" else None
 
     @property
     def draining(self) -> Verdict | None:
@@ -109,13 +126,14 @@ class _Seen:
         return self.stopped if self.stopped and self.stopped.reason is Reason.DRAINING else None
 
 
-def _verdicts(model: GenAIModel, observed: ObservedModel) -> dict[ConditionType, Verdict]:
+def _verdicts(model: GenAIModel, observed: ObservedModel, built: Verdict | None) -> dict[ConditionType, Verdict]:
     cause = first_cause(live_pods(observed), observed.deployment)
     if cause:
         cause = replace(cause, message=named_source(model, observed, cause))
-    seen = _Seen(model, observed, cause, _ready_pods(observed), out_of_service(model, observed))
+    seen = _Seen(model, observed, cause, _ready_pods(observed), out_of_service(model, observed), built)
     said = (_accepted, _model_available, _workload_available, _ready, _progressing, _degraded)
-    return {kind: decide(seen) for kind, decide in zip(_SUMMARISED, said, strict=True)}
+    found = {kind: decide(seen) for kind, decide in zip(_SUMMARISED, said, strict=True)}
+    return found if built is None else {**found, ConditionType.MODEL_BUILT: built}
 
 
 def _ready_pods(observed: ObservedModel) -> int:
@@ -144,6 +162,8 @@ def _model_available(seen: _Seen) -> Verdict:
     idle = _not_wanted(seen, "Unknown")
     if idle:
         return idle
+    if seen.unbuilt:
+        return Verdict("Unknown", seen.unbuilt.reason, seen.unbuilt.message)
     if fetching := under_way(seen.observed):
         return Verdict("Unknown", Reason.FETCHING, fetching)
     if there := complete(seen.model, seen.observed):
@@ -176,9 +196,13 @@ def _ready(seen: _Seen) -> Verdict:
 def _progressing(seen: _Seen) -> Verdict:
     if seen.observed.paused:
         return Verdict("False", Reason.PAUSED, "changes wait until the annotation pause-reconciliation is removed")
-    blocked = _blocked(seen)
+    blocked = _blocked(seen) or in_the_way(seen.built)
     if blocked:
         return blocked
+    if seen.built and seen.built.status != "True":
+        if seen.model.spec.suspend:
+            return Verdict("False", Reason.COMPLETE, "spec.suspend is true: nothing is built now")
+        return Verdict("True", seen.built.reason, seen.built.message)
     deployment = seen.observed.deployment
     if deployment is None:
         return Verdict("True", Reason.PENDING, "the Deployment is being made")
@@ -193,7 +217,7 @@ def _progressing(seen: _Seen) -> Verdict:
 
 
 def _degraded(seen: _Seen) -> Verdict:
-    blocked = _blocked(seen)
+    blocked = _blocked(seen) or in_the_way(seen.built)
     if blocked:
         return Verdict("True", blocked.reason, blocked.message)
     replaced = replaced_provider(seen.model, seen.observed)
@@ -225,6 +249,8 @@ def _blocked(seen: _Seen) -> Verdict | None:
 def _starting(seen: _Seen) -> Verdict:
     running = sum(pod.running for pod in live_pods(seen.observed))
     ready = f"{seen.ready} of {seen.wanted} pods are ready"
+    if seen.unbuilt:
+        return Verdict("False", seen.unbuilt.reason, seen.unbuilt.message)
     if running > seen.ready:
         return Verdict("False", Reason.LOADING, f"{ready}; {running} run and load the model")
     if fetching := under_way(seen.observed):

@@ -24,7 +24,7 @@ from genai_runtime.fetch.link import link_to
 from genai_runtime.fetch.patience import Patience
 from genai_runtime.fetch.progress import Progress
 from genai_runtime.fetch.progress_service import ControlPort, served
-from genai_runtime.fetch.source import Source
+from genai_runtime.fetch.source import Nowhere, Source
 from genai_runtime.fetch.sources import key_of, source_of
 from genai_runtime.fetch.uri import parse_endpoint
 from genai_runtime.front import logs
@@ -84,7 +84,9 @@ def fetch(  # noqa: PLR0913 - each is a flag
         progress, patience = Progress(), Patience(uri, retry_seconds)
         inspect = _not_inspected if all_files else _inspected
         fetching = Fetching(wanted, Cache(cache), progress, patience, inspect)
-        found = _carry_out(fetching, source_of(uri, access, all_files=all_files), link, (progress, control))
+        # By its digest and offline it is in the cache or nowhere, whatever it was made of.
+        source = Nowhere() if offline and sha256 else source_of(uri, access, all_files=all_files)
+        found = _carry_out(fetching, source, link, (progress, control))
     except RuntimeServerError as error:
         logs.last_words(_reason(error), error.message)
         _log.error("not fetched", reason=_reason(error), error=error.message)

@@ -6,7 +6,7 @@ Sources know a protocol each and nothing of caches, retries or progress; those k
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 CHUNK_BYTES = 1 << 20
 
@@ -62,3 +62,18 @@ class Source(Protocol):
     def close(self) -> None:
         """End its connections."""
         ...
+
+
+class Nowhere:
+    """The source of what is in the cache or nowhere."""
+
+    def listing(self) -> NoReturn:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def read(self, file: RemoteFile, offset: int) -> NoReturn:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """There is nothing to end."""

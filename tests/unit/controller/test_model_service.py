@@ -45,7 +45,7 @@ async def test_a_restarted_operator_changes_no_object(world: World) -> None:
     again.kube.watchers[:] = [again._observe]
     kube = cast(KubeClient, again.kube)
     again.service = ModelService(
-        kube, again.cache, PodCalls(again.live, again.gate, again.fetches), AUTHORITY, OperatorSettings()
+        kube, again.cache, PodCalls(again.live, again.gate, again.fetches, again.builds), AUTHORITY, OperatorSettings()
     )
     for body in list(again.kube.objects.values()):
         again.kube._tell("ADDED", body)

@@ -14,6 +14,7 @@ STATUS_PAGE = Path(__file__).parents[3] / "docs" / "status.md"
 GOOD = {
     "Accepted": ("True", "Accepted"),
     "ModelAvailable": ("True", "Available"),
+    "ModelBuilt": ("True", "Built"),
     "WorkloadAvailable": ("True", "Available"),
     "Ready": ("True", "Serving"),
     "Progressing": ("False", "Complete"),
@@ -191,3 +192,20 @@ def test_what_the_answer_follows_from_is_listed() -> None:
     assert "condition Ready False Pending: m Ready" in evidence
     assert "pod hello-1 Running" in evidence
     assert "event Failed of Pod hello-1: x" in evidence
+
+
+def test_a_failed_build_is_told_whether_or_not_an_earlier_one_serves() -> None:
+    said = "no such architecture; see kubectl logs -n demo hello-build-x -c build"
+    failed = {"ModelBuilt": ("False", "BuildFailed"), "Progressing": ("False", "BuildFailed")}
+    failed |= {"Degraded": ("True", "BuildFailed")}
+    for serving in (("True", "Serving"), ("False", "BuildFailed")):
+        answer = why(Facts(model(dict.fromkeys((*failed, "Ready"), said), **failed, Ready=serving)))
+        assert (answer.reason, answer.good) == ("BuildFailed", False)
+        assert said in answer.sentence
+
+
+def test_a_build_that_goes_on_is_told_while_an_earlier_one_serves() -> None:
+    going_on = {"ModelBuilt": ("False", "Building"), "Progressing": ("True", "Building")}
+    answer = why(Facts(model({"Progressing": "pod hello-build-x builds the model"}, **going_on)))
+    assert answer.reason == "Building"
+    assert "hello-build-x builds" in answer.sentence
