@@ -49,14 +49,15 @@ def run(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         for line in _lines(process.stdout):
             last.append(line)
             told(line)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     finally:
+        process.stdout.close()
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
