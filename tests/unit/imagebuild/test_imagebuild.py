@@ -42,7 +42,7 @@ def test_a_missing_input_is_named(root: Path) -> None:
         input_key(RECIPE, [], root)
 
 
-@pytest.mark.parametrize("recipe", (*ALL, BUILDER), ids=lambda recipe: recipe.short)
+@pytest.mark.parametrize("recipe", [*ALL, BUILDER], ids=lambda recipe: recipe.short)
 def test_the_dockerfiles_copy_nothing_that_is_not_an_input(recipe: Recipe) -> None:
     lines = (ROOT / recipe.dockerfile).read_text().splitlines()
     copied = [
