@@ -19,7 +19,7 @@ def test_a_missed_objective_is_recorded_and_told(apply_model: Callable[..., Mode
     model.wait_applied()
     load = client.start("ask", model.address, text=STORY, max_tokens=4000, parallel=8, shown=1)
     try:
-        found = model.wait_profile(name, "flight-recorder", 120)
+        found = model.wait_profile(name, "flight-recorder", 300)
     finally:
         model.annotate("terminate-session", "1")
         load.finish()

@@ -13,7 +13,7 @@ from support.certificates import Authority
 from support.client_pod import ClientPod
 from support.kubectl_genai import KubectlGenai, end, one_file
 from support.live_cluster import LiveCluster, wait_until
-from support.model_resource import ModelAccess, genai_model
+from support.model_resource import PORT, ModelAccess, genai_model
 
 PARIS = "The capital of France is Paris."
 QUESTION = "What is the capital of France?"
@@ -59,9 +59,12 @@ def test_why_names_a_model_that_is_not_there(
 
 
 def test_drain_refuses_and_resume_serves(genai: KubectlGenai, shared_model: ModelAccess, client: ClientPod) -> None:
+    (pod,) = shared_model.pods()
     assert genai.run("drain", "hello", "--deadline", "30s").code == 0
-    assert client.ask(shared_model.address)[1] == "UNAVAILABLE"
+    # By its own address: the Service sends nobody there any more.
+    assert client.ask(f"{pod['status']['podIP']}:{PORT}")[1] == "UNAVAILABLE"
     assert genai.run("resume", "hello").code == 0
+    shared_model.wait_ready()
     assert client.ask(shared_model.address) == (PARIS, "OK")
 
 

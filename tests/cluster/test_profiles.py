@@ -47,9 +47,10 @@ def test_a_window_on_two_pods_completes_and_its_trace_can_be_fetched(profiles: P
 
 
 def test_only_the_chosen_runs_are_captured(profiles: Profiles) -> None:
-    profiles.make("chosen", runs="prefill,0-3", limits={"maxSeconds": 5})
+    profiles.make("chosen", runs="prefill,0-3", limits={"maxSeconds": 300})
     profiles.wait_open("chosen")
     profiles.use()
+    profiles.make("chosen", runs="prefill,0-3", limits={"maxSeconds": 300}, suspend=True)
     status = profiles.wait("chosen", "Complete")
     for pod in status["pods"]:
         assert 4 <= pod["runs"] <= 6

@@ -12,7 +12,7 @@ from support.control_plane import ControlPlane, control_plane
 from support.operator_process import Operator, Team, install_crds, new_team
 
 CRD = "genaimodels.genai-operator.io"
-SECONDS = 90.0
+SECONDS = 180.0
 pytestmark = pytest.mark.timeout(600)
 
 

@@ -114,7 +114,7 @@ class LiveCluster:
             if error.status != 409:
                 raise
         # Pods are refused until the controller has made the account they run as.
-        wait_until(f"account of namespace {name}", lambda: self.get("ServiceAccount", "default", name), 30)
+        wait_until(f"account of namespace {name}", lambda: self.get("ServiceAccount", "default", name), 90)
 
     def metrics(self, pod: str, namespace: str, port: int) -> str:
         """A pod's Prometheus page, through the API server."""

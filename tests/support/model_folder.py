@@ -73,7 +73,7 @@ class ModelFolder:
         except Exception as error:
             if getattr(error, "status", 0) != 409:
                 raise
-        wait_until("account of the writers", lambda: self._cluster.get("ServiceAccount", "default", WRITERS), 30)
+        wait_until("account of the writers", lambda: self._cluster.get("ServiceAccount", "default", WRITERS), 90)
         pod = f"{self._name}-{uuid.uuid4().hex[:4]}"
         self._cluster.create(self._writer(pod, program, arguments))
 
@@ -81,7 +81,7 @@ class ModelFolder:
             found = (self._cluster.get("Pod", pod, WRITERS) or {}).get("status", {}).get("phase")
             return found if found in ("Succeeded", "Failed") else None
 
-        ended = wait_until(f"writer {pod}", phase, 60)
+        ended = wait_until(f"writer {pod}", phase, 180)
         assert ended == "Succeeded", self._cluster.kubectl("logs", "-n", WRITERS, pod)
         self._cluster.delete("Pod", pod, WRITERS)
 

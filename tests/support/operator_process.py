@@ -23,7 +23,7 @@ from support.ports import free_port
 Object = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 GROUP = "genai-operator.io"
-SECONDS = 60.0
+SECONDS = 180.0
 
 
 @dataclass

@@ -6,7 +6,7 @@ from support.client_pod import ClientPod
 from support.live_cluster import Object, wait_until
 from support.model_resource import GROUP, ModelAccess
 
-SECONDS = 60.0
+SECONDS = 180.0
 
 
 class Profiles:

@@ -15,16 +15,16 @@ METRICS_PORT = 8080
 def install(cluster: LiveCluster, *settings: str, chart: Path = CHART) -> None:
     """`helm upgrade --install` with the chart's values but for `settings` (as for `--set`); waits for the pod."""
     flags = [part for setting in settings for part in ("--set", setting)]
-    options = ["--namespace", NAMESPACE, "--wait", "--timeout", "3m", "--reset-values", *flags]
+    options = ["--namespace", NAMESPACE, "--wait", "--timeout", "5m", "--reset-values", *flags]
     # What a test changed by hand, the replicas for one, becomes the chart's again.
     options.append("--force-conflicts")
-    cluster.helm("upgrade", "--install", RELEASE, str(chart), *options)
+    cluster.helm("upgrade", "--install", RELEASE, str(chart), *options, seconds=330)
 
 
 def restart(cluster: LiveCluster) -> str:
     """A new operator pod, at work; returns its name. The images keep their names from build to build."""
     cluster.kubectl("rollout", "restart", f"deployment/{RELEASE}", "-n", NAMESPACE)
-    cluster.kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", NAMESPACE, "--timeout=120s", seconds=130)
+    cluster.kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", NAMESPACE, "--timeout=240s", seconds=250)
     return wait_working(cluster)
 
 
@@ -40,10 +40,10 @@ def operator_pod(cluster: LiveCluster) -> Object:
         pods = [pod for pod in cluster.find("Pod", NAMESPACE, SELECTOR) if not pod["metadata"].get("deletionTimestamp")]
         return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
 
-    return wait_until(f"a pod of the operator in namespace {NAMESPACE}", newest, 30)
+    return wait_until(f"a pod of the operator in namespace {NAMESPACE}", newest, 90)
 
 
-def wait_working(cluster: LiveCluster, seconds: float = 60) -> str:
+def wait_working(cluster: LiveCluster, seconds: float = 120) -> str:
     """Waits until the newest operator pod holds the Lease; returns the pod's name."""
 
     def holding() -> str | None:
