@@ -15,6 +15,7 @@ import pytest
 from support.fetching import digest_of, hello_files
 from support.hub_server import HubServer, hub_server
 from support.live_cluster import CommandFailed, LiveCluster, Object, wait_until
+from support.lora import head_weights, write_adapter
 from support.model_folder import ModelFolder
 from support.model_resource import ModelAccess, genai_model
 from support.tiny_decoder import TinyDecoder
@@ -108,8 +109,10 @@ def test_another_model_of_that_cache_is_served_offline_once_its_digest_is_right(
     assert model.status()["model"]["cached"] is True
 
 
-def test_a_tiny_model_is_served_from_a_configmap(world: World, tmp_path: Path) -> None:
-    folder = TinyDecoder(layers=1, hidden=32, heads=2, kv_heads=1, external=False).write(tmp_path / "tiny")
+def test_a_tiny_model_is_served_from_a_configmap_and_its_adapters_from_a_hub(world: World, tmp_path: Path) -> None:
+    """The second adapter comes by a patch, and replaces no pod."""
+    shape = TinyDecoder(layers=1, hidden=32, heads=2, kv_heads=1, external=False, lora_rank=0)
+    folder = shape.write(tmp_path / "tiny")
     files = {each.name: each.read_bytes() for each in folder.iterdir()}
     world.cluster.create(
         {
@@ -119,10 +122,41 @@ def test_a_tiny_model_is_served_from_a_configmap(world: World, tmp_path: Path) -
             "binaryData": {name: base64.b64encode(content).decode() for name, content in files.items()},
         }
     )
-    model = world.make("tiny", {"uri": "configmap://tiny", "sha256": digest_of(files)})
+    for seed, name in enumerate(("legal", "medical")):
+        write_adapter(tmp_path / name, head_weights(shape.hidden, shape.vocabulary, seed))
+    loras = {f"{name}/a.onnx_adapter": (tmp_path / name).read_bytes() for name in ("legal", "medical")}
+    world.hub.commit(loras, branch="loras")
+    legal, medical = (
+        {"name": name, "uri": f"hf://team/hello-onnx@loras?path={name}", "endpoint": world.hub.url}
+        for name in ("legal", "medical")
+    )
+    model = world.make("tiny", {"uri": "configmap://tiny", "sha256": digest_of(files)}, adapters=[legal])
     model.wait_ready(seconds=SECONDS)
+    wait_until("the adapter", lambda: model.status()["effective"].get("adapters") == ["legal"], SECONDS)
+    pod = model.pods()[0]["metadata"]
+    plain, changed = (_answer(world, pod["name"], *option) for option in ((), ("--option", "adapter=legal")))
+    assert plain != changed
+    wrong = {**medical, "name": "wrong", "sha256": WRONG}
+    model.patch_spec(adapters=[legal, medical, wrong])
+
+    def told() -> Object | None:
+        (each,) = model.status()["runtimeOptions"]["pods"]
+        found = {adapter["name"]: adapter for adapter in each.get("adapters") or []}
+        ended = {name: found.get(name, {}).get("state") for name in ("legal", "medical", "wrong")}
+        return found if ended == {"legal": "Loaded", "medical": "Loaded", "wrong": "Rejected"} else None
+
+    found = wait_until("each adapter is told", told, SECONDS)
+    assert "ChecksumMismatch" in found["wrong"]["message"]
+    assert _answer(world, pod["name"], "--option", "adapter=medical") not in (plain, changed)
+    assert _answer(world, pod["name"], "--option", "adapter=legal") == changed
+    assert [each["metadata"]["uid"] for each in model.pods()] == [pod["uid"]]
     said = model.status()["model"]
     assert (said["state"], said["digest"], said["files"]) == ("Verified", digest_of(files), len(files))
+
+
+def _answer(world: World, pod: str, *options: str) -> str:
+    asked = ("genai-runtime", "generate", "a", "--max-tokens", "12", "--temperature", "0", *options)
+    return world.cluster.kubectl("exec", "-n", world.namespace, pod, "-c", "model", "--", *asked)
 
 
 def test_models_that_cannot_be_had_say_why(world: World) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 
 from genai_protocol.v1 import control_pb2, control_pb2_grpc, inference_pb2, inference_pb2_grpc
@@ -18,7 +17,7 @@ from genai_runtime.front.profiles import ProfileRegistry
 from genai_runtime.front.server import RuntimeServer
 from genai_runtime.front.state import ServingState
 from support.engines import hello_spec
-from support.lora import write_adapter
+from support.lora import head_weights, write_adapter
 from support.runtime import holds, settings_for
 from support.tiny_decoder import TinyDecoder
 
@@ -82,13 +81,11 @@ def _adapter(name: str, place: str | Mapping[str, Any]) -> control_pb2.Adapter:
 
 def write_model(folder: Path) -> Path:
     """The model, with `adapters/{legal,medical}.onnx_adapter` in its folder."""
-    shape, noise = TinyDecoder(lora_rank=0), np.random.default_rng(3)
+    shape = TinyDecoder(lora_rank=0)
     shape.write(folder)
     (folder / "adapters").mkdir()
-    for name, scale in (("legal", 1), ("medical", -1)):
-        up = noise.normal(0, scale**2, (4, shape.vocabulary)).astype(np.float32) * scale
-        down = noise.normal(0, 0.3, (shape.hidden, 4)).astype(np.float32)
-        weights = {"lm_head.lora_A.weight": down, "lm_head.lora_B.weight": up}
+    for seed, name in enumerate(("legal", "medical")):
+        weights = head_weights(shape.hidden, shape.vocabulary, seed)
         write_adapter(folder / "adapters" / f"{name}.onnx_adapter", weights)
     return folder
 
