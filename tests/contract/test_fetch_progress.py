@@ -10,7 +10,7 @@ import pytest
 from genai_protocol.v1 import control_pb2 as pb
 from genai_protocol.v1 import control_pb2_grpc as pb_grpc
 from genai_runtime.errors import InvalidSettings
-from genai_runtime.fetch.progress import Progress
+from genai_runtime.fetch.progress import Phase, Progress
 from genai_runtime.fetch.progress_service import ControlPort, served
 from support.certificates import Authority
 from support.fetching import Fetches, digest_of, hello_files
@@ -86,6 +86,24 @@ def test_the_last_words_are_to_be_had_over_the_wire(tmp_path: Path) -> None:
         assert (now.fetched_bytes, now.total_bytes, now.fetched_files, now.total_files) == (10, 10, 2, 2)
         with pytest.raises(InvalidSettings, match="cannot be listened on"), served(progress, control):
             pass
+
+
+def test_a_build_is_followed_by_its_percentage(tmp_path: Path) -> None:
+    authority, port, progress = Authority(), free_port(), Progress()
+    authority.write(tmp_path / "tls", authority.issue(SERVER))
+    control = ControlPort("127.0.0.1", port, tmp_path / "tls", "genai-operator")
+    with served(progress, control), calling(authority, port, "genai-operator") as operator:
+        assert ask(operator).percent == 0
+        told = []
+        for phase, percent in ((Phase.BUILDING, 40), (Phase.BUILDING, 30), (Phase.MEASURING, 72)):
+            progress.step(phase, percent)
+            now = ask(operator)
+            told.append((now.state, now.percent))
+        assert told == [
+            (pb.FETCH_STATE_BUILDING, 40),
+            (pb.FETCH_STATE_BUILDING, 40),  # never less than was told
+            (pb.FETCH_STATE_MEASURING, 72),
+        ]
 
 
 def test_without_a_certificate_there_is_no_port(tmp_path: Path) -> None:
