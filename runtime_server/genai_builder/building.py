@@ -3,6 +3,8 @@ into the cache, and measured. Nothing here knows the builder's program, or how a
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from genai_builder.record import BuildRecord, Records
 from genai_builder.request import BuildRequest
 from genai_builder.size import built_size
 from genai_builder.source_folder import Source, read_source
-from genai_builder.staging import Stage, temporary_stage
+from genai_builder.staging import Stage
 from genai_builder.versions import builder_versions
 from genai_runtime.fetch.cache import Cache
 from genai_runtime.fetch.digests import digest_of
@@ -100,19 +102,24 @@ class Building:
             self._cache.discard(record.digest)
             return None
         built = Built(self._cache.folder(record.digest), record.digest, size, len(files), True, record)
-        if record.quality and record.evaluation == self._evaluation.key:
+        measured = record.quality and "notMeasured" not in record.quality
+        if measured and record.evaluation == self._evaluation.key:
             return built
-        with temporary_stage() as place:
-            stage = Stage(Path(place))
-            stage.prepare(source)
+        with self._stage(key, source) as stage:
             return replace(built, record=self._measure(key, record, source, stage))
 
     def _anew(self, key: str, source: Source) -> Built:
         Room(self._cache.root, "the model to be built", 0).check(built_size(source, self._request))
+        with self._stage(key, source) as stage:
+            return self._carry_out(key, source, stage)
+
+    @contextmanager
+    def _stage(self, key: str, source: Source) -> Iterator[Stage]:
+        """For the holder of the key's lock alone; nothing of it stays."""
         stage = Stage(self._cache.partial(key))
         stage.prepare(source)
         try:
-            return self._carry_out(key, source, stage)
+            yield stage
         finally:
             stage.remove()
 

@@ -6,7 +6,6 @@ root file system may be read-only.
 
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +67,3 @@ class Stage:
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-
-
-def temporary_stage() -> tempfile.TemporaryDirectory[str]:
-    """For a measurement alone, when the built folder is in the cache already."""
-    return tempfile.TemporaryDirectory(prefix="genai-builder-", ignore_cleanup_errors=True)
