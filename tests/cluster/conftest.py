@@ -88,9 +88,10 @@ def apply_model(cluster: LiveCluster, namespace: str) -> ConnectModel:
 
 
 @pytest.fixture(scope="module")
-def shared_model(cluster: LiveCluster, new_namespace: Callable[[], str]) -> ModelAccess:
+def shared_model(cluster: LiveCluster, new_namespace: Callable[[], str]) -> Iterator[ModelAccess]:
     """A Ready model of one replica for the tests of one module; they leave it as they found it."""
     model = ModelAccess(cluster, "hello", new_namespace())
     cluster.create(genai_model(model.name, model.namespace))
     model.wait_ready()
-    return model
+    yield model
+    cluster.delete("Namespace", model.namespace)  # an idle pod is still asked for its health every second

@@ -21,6 +21,8 @@ Found = TypeVar("Found")
 
 MERGE_PATCH = "application/merge-patch+json"
 POLL_SECONDS = 0.1
+# Of what starts a program in a pod: more often, it would take the time from what is waited for.
+EXEC_POLL_SECONDS = 0.5
 # Pod Security's strictest profile: what cannot run there is refused at admission.
 RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -32,8 +34,8 @@ class CommandFailed(AssertionError):
     """kubectl or helm ended with an error; the message is what it said."""
 
 
-def wait_until(what: str, found: Callable[[], Found | None], seconds: float) -> Found:
-    """Asks until there is an answer that is neither None nor False.
+def wait_until(what: str, found: Callable[[], Found | None], seconds: float, every: float = POLL_SECONDS) -> Found:
+    """Asks until there is an answer that is neither None nor False, with `every` so many seconds between.
 
     Raises:
         AssertionError: there was none in time; `what` says what was waited for.
@@ -45,7 +47,7 @@ def wait_until(what: str, found: Callable[[], Found | None], seconds: float) -> 
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds:g} s still not: {what}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(every)
 
 
 class LiveCluster:

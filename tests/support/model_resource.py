@@ -6,7 +6,7 @@ from typing import Any
 
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.runtime_options import desired_options
-from support.live_cluster import LiveCluster, Object, wait_until
+from support.live_cluster import EXEC_POLL_SECONDS, LiveCluster, Object, wait_until
 
 GROUP = "genai-operator.io"
 PORT = 9000
@@ -150,7 +150,7 @@ class ModelAccess:
             newest = self.profiles(pod, label)[:1]
             return newest[0] if newest and newest[0]["state"] in ("COMPLETE", "FAILED") else None
 
-        return wait_until(f"window {label} closed and merged in {pod}", ended, seconds)
+        return wait_until(f"window {label} closed and merged in {pod}", ended, seconds, EXEC_POLL_SECONDS)
 
     def fetch_profile(self, pod: str, profile: str) -> bytes:
         """The merged trace, compressed."""
