@@ -12,6 +12,7 @@ from genai_operator.api import crd
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.spec import GenAIModelSpec
 from genai_operator.api.status_model import GenAIModelStatus
+from genai_operator.api.variants import swept_variants
 from support.control_plane import ControlPlane, control_plane
 from support.refused_specs import REFUSED
 from support.triton import REPOSITORY, documents
@@ -171,6 +172,47 @@ def test_every_source_is_taken_and_read_back(server: ControlPlane, source: dict[
     stored = create(server, with_spec(model=source))
     assert stored["spec"]["model"] == source
     assert GenAIModel.from_body(stored).spec.model.uri == source["uri"]
+
+
+# What is built, for which provider, to which precision.
+BUILDS: list[tuple[dict[str, Any], str, str]] = [
+    ({"uri": "hf://org/model@main", "build": {"int4BlockSize": 16, "int4AccuracyLevel": 0}}, "cpu", "int4"),
+    ({"uri": "pvc://sources/a", "sha256": "0a" * 32, "build": {"request": "again"}}, "cuda", "bf16"),
+    (
+        {
+            "uri": "s3://bucket/a",
+            "offline": True,
+            "build": {"evaluation": {"configMapName": "texts", "key": "wiki.txt", "maxTokens": 512}},
+        },
+        "webgpu",
+        "int8",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "provider", "precision"), BUILDS, ids=[each["uri"] for each, _, _ in BUILDS])
+def test_a_build_is_taken_and_read_back(
+    server: ControlPlane, source: dict[str, Any], provider: str, precision: str
+) -> None:
+    wanted = {**source, "cache": {"claimName": "models"}}
+    stored = create(server, with_spec(model=wanted, provider=provider, precision=precision))
+    assert stored["spec"]["model"] == wanted
+    assert GenAIModel.from_body(stored).spec.model.build is not None
+
+
+SWEEPS: list[dict[str, Any]] = [
+    {"precision": ["fp32", "int8", "int4"], "int4BlockSize": [16, 32, 64, 128], "maxPerplexityIncreasePercent": 2.5},
+    {"int4BlockSize": [32, 128, 256], "int4AccuracyLevel": [0, 4]},
+    {"precision": ["fp32"], "threads": [1]},
+]
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_a_sweep_over_builds_is_taken_and_read_back(server: ControlPlane, sweep: dict[str, Any]) -> None:
+    source = {"uri": "hf://org/model", "cache": {"claimName": "models"}, "build": {"int4BlockSize": 64}}
+    stored = create(server, with_spec(model=source, precision="int4", tuning={"sweep": sweep}))
+    assert stored["spec"]["tuning"]["sweep"] == sweep
+    assert len(swept_variants(GenAIModel.from_body(stored).spec)) > 1
 
 
 @pytest.mark.parametrize(("spec", "field"), REFUSED.values(), ids=REFUSED.keys())

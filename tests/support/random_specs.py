@@ -28,6 +28,7 @@ PLAIN: Spec = {"model": {"uri": "builtin://hello"}}
 
 _POOL = 25
 _REDRAWS = 20
+_TURNS = 3
 _MOSTLY = 0.8
 _LONGEST_LIST = 3
 _LONGEST_TEXT = 64
@@ -49,13 +50,16 @@ _OVERLAYS: tuple[Spec, ...] = (
 
 
 def valid_spec(number: int) -> Spec:
-    """A spec that the typed model accepts. Each field has its turn; rules may take it out again."""
+    """A spec that the typed model accepts. Each field has its turn; rules may take it out again, and again."""
     random = Random(number)
-    spec = {**PLAIN, **_object(SPEC_SCHEMA, random)}
     where, schema = FIELDS[number % len(FIELDS)]
-    put(spec, where, value(schema, random), random)
-    while problems := explained(spec):
-        spec = _repaired(spec, problems[0], random)
+    for _ in range(_TURNS):
+        spec = {**PLAIN, **_object(SPEC_SCHEMA, random)}
+        put(spec, where, value(schema, random), random)
+        while problems := explained(spec):
+            spec = _repaired(spec, problems[0], random)
+        if _has(spec, where):
+            break
     return spec
 
 
@@ -130,6 +134,16 @@ def put(spec: Spec, where: Where, new: Any, random: Random) -> Where:
         found.append(step)
         here = here[step]
     return tuple(found)
+
+
+def _has(spec: Spec, where: Where) -> bool:
+    """Whether there is something at a place without "*"."""
+    here: Any = spec
+    for step in where:
+        if not here or (isinstance(here, dict) and step not in here):
+            return False
+        here = here[step]
+    return True
 
 
 def part_of(schema: Schema, step: int | str) -> Schema:

@@ -192,6 +192,62 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a resource with a blank": ({"resources": {"limits": {"c pu": "1"}}}, "spec.resources.limits"),
     "a toleration of no key": ({"tolerations": [{"value": "x"}]}, "spec.tolerations[0]"),
     "a toleration that ends": ({"tolerations": [{"key": "a", "tolerationSeconds": 5}]}, "spec.tolerations[0]"),
+    "a build without a cache": (
+        {"model": {"uri": "hf://org/model", "build": {}}, "precision": "int4"},
+        "model.build needs model.cache",
+    ),
+    "a build of what is in the image": (
+        {"model": {"uri": "builtin://hello", "build": {}}, "precision": "int4"},
+        "model.build needs model.cache",
+    ),
+    "a build of a ConfigMap": (
+        {**_BUILT, "model": {**_BUILT["model"], "uri": "configmap://tiny"}},
+        "model.build needs model.cache",
+    ),
+    "a build of no precision": ({"model": _BUILT["model"]}, "model.build needs precision"),
+    "a build that the builder does not make": ({**_BUILT, "precision": "fp16"}, "model.build needs precision"),
+    "a build for a provider without a builder": ({**_BUILT, "provider": "qnn"}, "model.build needs precision"),
+    "blocks of eight bits": (
+        {"model": {**_BUILT["model"], "build": {"int4BlockSize": 32}}, "precision": "int8"},
+        "int4AccuracyLevel need precision int4",
+    ),
+    "an accuracy of full precision": (
+        {"model": {**_BUILT["model"], "build": {"int4AccuracyLevel": 0}}, "precision": "fp32"},
+        "int4AccuracyLevel need precision int4",
+    ),
+    "a block of 48": (
+        {**_BUILT, "model": {**_BUILT["model"], "build": {"int4BlockSize": 48}}},
+        "spec.model.build.int4BlockSize",
+    ),
+    "a level of five": (
+        {**_BUILT, "model": {**_BUILT["model"], "build": {"int4AccuracyLevel": 5}}},
+        "spec.model.build.int4AccuracyLevel",
+    ),
+    "a text without a key": (
+        {**_BUILT, "model": {**_BUILT["model"], "build": {"evaluation": {"configMapName": "texts"}}}},
+        "spec.model.build.evaluation.key",
+    ),
+    "a text of one token": (
+        {
+            **_BUILT,
+            "model": {
+                **_BUILT["model"],
+                "build": {"evaluation": {"configMapName": "texts", "key": "wiki.txt", "maxTokens": 1}},
+            },
+        },
+        "spec.model.build.evaluation.maxTokens",
+    ),
+    "a build's request of two words": (
+        {**_BUILT, "model": {**_BUILT["model"], "build": {"request": "a b"}}},
+        "spec.model.build.request",
+    ),
+    "a build that wants more than it may have": (
+        {
+            **_BUILT,
+            "model": {**_BUILT["model"], "build": {"resources": {"requests": {"cpu": "3"}, "limits": {"cpu": "2"}}}},
+        },
+        "spec.model.build.resources",
+    ),
     "a claim that no claim is called": ({"model": {"uri": "pvc://a..b/x"}}, "spec.model.uri"),
     "an image with a space": ({"image": "not an image"}, "spec.image"),
     "a field of a later version": ({"teleport": {}}, "spec.teleport"),
