@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from genai_operator.api.built import as_built
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.builders import build_children
+from genai_operator.builders.tuning import tuning_job
 from genai_operator.settings import OperatorSettings
 from support.control_plane import ControlPlane, control_plane
 
@@ -70,6 +72,31 @@ def test_pods_are_admitted_where_restricted_is_enforced(
     with pytest.raises(subprocess.CalledProcessError, match="non-zero") as refused:
         server.kubectl(*create, stdin=json.dumps(pod))
     assert "violates PodSecurity" in refused.value.stderr
+
+
+@pytest.mark.parametrize("uri", ["hf://org/model@main", "pvc://sources/model"])
+def test_the_job_that_tries_other_builds_is_taken_and_its_pod_admitted(server: ControlPlane, uri: str) -> None:
+    text = {"configMapName": "text", "key": "text"}
+    source = {"uri": uri, "cache": {"claimName": "cache"}, "build": {"evaluation": text}}
+    tuning = {"sweep": {"precision": ["fp32", "int8", "int4"], "int4BlockSize": [16, 32, 64, 128]}}
+    spec = {"model": source, "precision": "int4", "tuning": tuning}
+    body = {"metadata": {"name": uri.split(":")[0], "namespace": "demo", "uid": "u-1"}, "spec": spec}
+    model = GenAIModel.from_body(body)
+    served = as_built(model).model_dump(by_alias=True, mode="json")
+    status = {"state": "Complete", "reason": "x", "revision": served["revision"], "digest": "d" * 64, "served": served}
+    model = model.model_copy(update={"status": {"build": status}})
+    assert model.spec.tuning is not None
+    job = tuning_job(model, model.spec.tuning, OperatorSettings())
+    stored = apply(server, job)
+    assert missing(job, stored) == []
+    builds = [each["name"] for each in job["spec"]["template"]["spec"]["initContainers"] if "build" in each["name"]]
+    assert len(builds) == 6
+    template = job["spec"]["template"]
+    metadata = {**template["metadata"], "name": "tuning", "namespace": "demo"}
+    pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": metadata}
+    account = {"name": pod["spec"]["serviceAccountName"], "namespace": "demo"}
+    apply(server, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
+    server.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
 
 
 KINDS = ("ServiceAccount", "Deployment")

@@ -232,6 +232,72 @@ def test_a_tuning_job_is_made_once_its_words_become_a_recommendation_and_pods_ge
     team.until(lambda: threads() == "auto", "threads as they were")
 
 
+def job_pod(team: Team, label: str) -> dict[str, Any] | None:
+    """The pod of the Job that was made for the model hello, once its controller has made it."""
+    found = team.kubectl("get", "pods", f"--selector={GROUP}/{label}=hello", "--output=json")
+    return next(iter(json.loads(found)["items"]), None)
+
+
+def end_pod(team: Team, label: str, container: str, words: dict[str, Any]) -> dict[str, Any]:
+    """What a kubelet writes: the pod's container ended well with these words. Returns the pod as it was made."""
+    team.until(lambda: job_pod(team, label) is not None, f"the pod of the Job of {label}")
+    pod = job_pod(team, label)
+    assert pod is not None
+    ended = {"exitCode": 0, "reason": "Completed", "message": json.dumps(words)}
+    told = {"name": container, "image": "x", "imageID": "x", "ready": False, "restartCount": 0}
+    status = {"phase": "Succeeded", "containerStatuses": [{**told, "state": {"terminated": ended}}]}
+    patch = json.dumps({"status": status})
+    team.kubectl("patch", "pod", pod["metadata"]["name"], "--subresource=status", "--type=merge", f"--patch={patch}")
+    return pod
+
+
+def test_other_builds_of_a_model_are_tried_once_it_is_built_and_the_best_is_recommended(team: Team) -> None:
+    source = {"uri": "hf://org/model@main", "cache": {"claimName": "cache"}, "build": {}}
+    sweep = {"precision": ["int4", "fp32"], "int4BlockSize": [32, 128]}
+    team.model("hello", model=source, precision="int4", tuning={"sweep": sweep, "apply": "Automatic"})
+
+    def status(part: str) -> dict[str, Any]:
+        return dict(team.get("genaimodel", "hello").get("status", {}).get(part, {}))
+
+    built = {"digest": "d" * 64, "bytes": 5, "files": 1, "cached": False, "builder": "x", "seconds": 1.0, "quality": {}}
+    end_pod(team, "build", "build", built)
+    pod = end_pod(
+        team,
+        "tuning",
+        "tuning",
+        {
+            "settings": {"variant": "int4-128-4"},
+            "figures": [{"clients": 4, "tokensPerSecond": 12.0, "baselineTokensPerSecond": 10.0, "gainPercent": 20.0}],
+            "load": {"clients": [4], "promptTokens": 64, "newTokens": 64},
+            "variants": {
+                "columns": ["name", "sizeBytes", "perplexity", "increasePercent", "refused", "tokensPerSecond"],
+                "rows": [
+                    ["int4-32-4", 70, 10.1, 1.0, False, 10.0],
+                    ["int4-128-4", 60, 10.4, 4.0, False, 12.0],
+                    ["fp32", 400, 10.0, 0.0, False, 3.0],
+                ],
+            },
+        },
+    )
+    assert [each["name"] for each in pod["spec"]["initContainers"]] == [
+        *("fetch", "build-int4-32-4", "build-int4-128-4", "build-fp32"),
+    ]
+    team.until(lambda: status("recommended").get("state") == "Complete", "a recommendation")
+    found = status("recommended")
+    assert found["settings"] == {"precision": "int4", "int4BlockSize": 128, "int4AccuracyLevel": 4}
+    assert [each.get("int4BlockSize") for each in found["variants"]] == [32, 128, None]
+    assert found["applied"] is False  # whatever `apply` says: it would be another model
+    job = team.get("job", "hello-tuning")["metadata"]["uid"]
+    applied = {**source, "build": {"int4BlockSize": 128}}
+    team.model("hello", model=applied, precision="int4", tuning={"sweep": sweep, "apply": "Automatic"})
+    team.until(lambda: status("build").get("state") in ("Pending", "Fetching", "Building"), "another build")
+    assert status("recommended")["applied"] is False
+    team.until(lambda: (team.find("job", "hello-build") or {}).get("status", {}).get("active") == 1, "its Job")
+    end_pod(team, "build", "build", {**built, "digest": "e" * 64})
+    team.until(lambda: status("recommended")["applied"] is True, "the recommended build")
+    assert team.get("job", "hello-tuning")["metadata"]["uid"] == job  # the other builds were measured
+
+
 def test_the_log_is_json_without_errors(operator: Operator, team: Team) -> None:
     team.model("hello")
     team.until_settled("hello")

@@ -10,6 +10,7 @@ from genai_kubectl.clients.kube import Object
 from genai_kubectl.decisions.tuning import (
     FIGURE_HEADER,
     SETTINGS_HEADER,
+    VARIANT_HEADER,
     Load,
     complete,
     ended,
@@ -20,6 +21,7 @@ from genai_kubectl.decisions.tuning import (
     settings_rows,
     share,
     tuning_patch,
+    variant_rows,
 )
 from genai_kubectl.errors import CommandFailed, TimedOut
 from genai_kubectl.names import GROUP, MODELS
@@ -98,12 +100,17 @@ def _print(session: Session, model: Object, *, applied: bool) -> None:
     pairs({"model": name, "load": load_text(found), "said": found.get("message"), "no time for": unmeasured})
     show("")
     table(FIGURE_HEADER, figure_rows(found))
+    if variants := variant_rows(found):
+        show("")
+        table(VARIANT_HEADER, variants)
     rows = settings_rows(model)
     if not rows:
         return
     show("")
     table(SETTINGS_HEADER, rows)
     if applied:
-        note(f"\nthe spec of {name} has them now; its pods are being replaced")
+        another = "precision" in (found.get("settings") or {})
+        follows = "pods are replaced once it is built" if another else "its pods are being replaced"
+        note(f"\nthe spec of {name} has them now; {follows}")
     elif settings_patch(model):
         note(f"\nput them into the spec: kubectl genai tune {name} --apply")

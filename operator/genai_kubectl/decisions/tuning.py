@@ -9,13 +9,19 @@ Object = Mapping[str, Any]
 
 FIGURE_HEADER = ("", "PRESENT", "RECOMMENDED", "CHANGE")
 SETTINGS_HEADER = ("SETTING", "PRESENT", "RECOMMENDED")
+VARIANT_HEADER = ("BUILD", "TOKENS/S", "CHANGE", "SIZE", "PERPLEXITY", "OVER FP32", "REFUSED")
 # Of status.recommended.settings: where the spec has it.
 _PLACES = {
     "intraOpThreads": ("threads", "intraOp"),
     "spinning": ("threads", "spinning"),
     "prefillChunk": ("engine", "prefillChunk"),
     "maxBatchSize": ("engine", "maxBatchSize"),
+    "precision": ("precision",),
+    "int4BlockSize": ("model", "build", "int4BlockSize"),
+    "int4AccuracyLevel": ("model", "build", "int4AccuracyLevel"),
 }
+# What a spec means that leaves them out.
+_OF_INT4 = {"int4BlockSize": 32, "int4AccuracyLevel": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +81,19 @@ def share(model: Object, now: datetime) -> float:
 
 
 def settings_patch(model: Object) -> dict[str, Any]:
-    """A merge patch that writes the recommended settings into the spec; empty when it has them, or there are none."""
+    """A merge patch that writes the recommended settings into the spec; empty when it has them, or there are none.
+
+    What the spec says of int4 is taken out with it: the API server refuses it beside another precision.
+    """
     spec: dict[str, Any] = {}
-    for name, value in (recommendation(model).get("settings") or {}).items():
+    found = recommendation(model).get("settings") or {}
+    for name, value in found.items():
         if name in _PLACES and _present(model, name) != value:
-            part, field = _PLACES[name]
-            spec.setdefault(part, {})[field] = value
+            _put(spec, _PLACES[name], value)
+    if found.get("precision") not in (None, "int4"):
+        for name in _OF_INT4:
+            if _written(model, name) is not None:
+                _put(spec, _PLACES[name], None)
     return {"spec": spec} if spec else {}
 
 
@@ -88,10 +101,30 @@ def settings_rows(model: Object) -> list[tuple[str, str, str]]:
     """One a setting that should be another."""
     found = recommendation(model).get("settings") or {}
     return [
-        (".".join(_PLACES[name]), str(_present(model, name) or "auto"), str(value))
+        (".".join(_PLACES[name]), str("auto" if (present := _present(model, name)) is None else present), str(value))
         for name, value in found.items()
         if name in _PLACES
     ]
+
+
+def variant_rows(found: Object) -> list[tuple[str, ...]]:
+    """One a build of the model that was tried, the present one first."""
+    rows = list[tuple[str, ...]]()
+    for variant in found.get("variants") or ():
+        size, lost = variant.get("sizeBytes"), variant.get("increasePercent")
+        gain = variant.get("gainPercent")
+        rows.append(
+            (
+                _variant_name(variant),
+                _number(variant.get("tokensPerSecond")),
+                "-" if gain is None else f"{gain:+.1f} %",
+                "-" if size is None else f"{size / 2**20:.0f} MiB",
+                "-" if variant.get("perplexity") is None else f"{variant['perplexity']:.3f}",
+                "-" if lost is None else f"{lost:+.2f} %",
+                str(variant.get("refused") or ""),
+            )
+        )
+    return rows
 
 
 def figure_rows(found: Object) -> list[tuple[str, str, str, str]]:
@@ -116,9 +149,31 @@ def load_text(found: Object) -> str:
     return f"{many}, prompts of {load.get('promptTokens')} tokens, answers of {load.get('newTokens')}"
 
 
+def _variant_name(variant: Object) -> str:
+    if variant.get("precision") != "int4":
+        return str(variant.get("precision"))
+    return f"int4, blocks of {variant.get('int4BlockSize')}, level {variant.get('int4AccuracyLevel')}"
+
+
 def _present(model: Object, name: str) -> Any:
-    part, field = _PLACES[name]
-    return ((model.get("spec") or {}).get(part) or {}).get(field)
+    """What the spec says or means."""
+    written = _written(model, name)
+    is_int4 = name in _OF_INT4 and _written(model, "precision") == "int4"
+    return _OF_INT4[name] if written is None and is_int4 else written
+
+
+def _written(model: Object, name: str) -> Any:
+    found: Any = model.get("spec")
+    for part in _PLACES[name]:
+        found = (found or {}).get(part)
+    return found
+
+
+def _put(spec: dict[str, Any], place: tuple[str, ...], value: Any) -> None:
+    *parts, last = place
+    for part in parts:
+        spec = spec.setdefault(part, {})
+    spec[last] = value
 
 
 def _number(value: Any) -> str:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.tuning_status import Recommended, TunedSettings
+from genai_operator.api.variants import present_variant
 
 _OPEN = "auto"
 # What the result depends on, by the spec's names; and of these, what is swept or only says how a model is fetched.
@@ -25,6 +26,9 @@ _BESIDES = {
     "engine": ("maxBatchSize", "prefillChunk"),
     "model": ("secretName", "endpoint", "region", "cache", "maxBytes", "offline"),
 }
+# Of model.build: how it is built, and what its quality is measured on. What it is tells the engine apart.
+_BESIDES_OF_BUILD = ("resources", "request", "evaluation")
+_SWEPT_OF_BUILD = ("int4BlockSize", "int4AccuracyLevel")
 
 
 def tuning_revision(model: GenAIModel) -> str:
@@ -39,8 +43,20 @@ def tuning_revision(model: GenAIModel) -> str:
     parts = {name: spec[name] for name in _MEASURED if name in spec}
     for name, besides in _BESIDES.items():
         parts[name] = {field: value for field, value in parts.get(name, {}).items() if field not in besides}
+    _leave_out_build(parts, swept=tuning.sweep is not None and tuning.sweep.variants)
     parts["tuning"] = tuning.model_dump(by_alias=True, mode="json", exclude={"apply", "request"}, exclude_defaults=True)
     return _digest(parts)
+
+
+def _leave_out_build(parts: dict[str, Any], *, swept: bool) -> None:
+    """Takes out what does not count of a model that is built; `swept`: other builds of it are tried."""
+    build = parts["model"].get("build")
+    if build is None:
+        return
+    besides = ("resources", "request", *_SWEPT_OF_BUILD) if swept else _BESIDES_OF_BUILD
+    parts["model"]["build"] = {field: value for field, value in build.items() if field not in besides}
+    if swept:
+        parts.pop("precision", None)
 
 
 def tuning_wish(model: GenAIModel) -> str:
@@ -70,7 +86,10 @@ def with_recommended(model: GenAIModel) -> GenAIModel:
 
 
 def _filled(model: GenAIModel, settings: TunedSettings) -> GenAIModel:
-    """The model with these settings where its spec says `auto` or nothing; maxBatchSize always says something."""
+    """The model with these settings where its spec says `auto` or nothing; maxBatchSize always says something.
+
+    Precision stays: with another one it would be another model, with other answers, which nobody asked for.
+    """
     spec = model.spec
     threads: dict[str, Any] = {}
     engine: dict[str, Any] = {}
@@ -93,12 +112,15 @@ def _filled(model: GenAIModel, settings: TunedSettings) -> GenAIModel:
 
 def has(model: GenAIModel, settings: TunedSettings) -> bool:
     """Whether the model has all of these settings."""
-    threads, engine = model.spec.threads, model.spec.engine
+    threads, engine, variant = model.spec.threads, model.spec.engine, present_variant(model.spec)
     pairs = (
         (settings.intra_op_threads, threads.intra_op),
         (settings.spinning, threads.spinning),
         (settings.prefill_chunk, engine.prefill_chunk),
         (settings.max_batch_size, engine.max_batch_size),
+        (settings.precision, variant.precision if variant else None),
+        (settings.int4_block_size, variant.int4_block_size if variant else None),
+        (settings.int4_accuracy_level, variant.int4_accuracy_level if variant else None),
     )
     return all(wanted is None or wanted == present for wanted, present in pairs)
 

@@ -2,21 +2,25 @@
 
 The pod has the model's image, resources, node, volumes and what fetches the model; it serves nothing, and has none of a
 server's credentials. Its figures are of the settings that the spec has, not of those that an earlier recommendation
-put in place.
+put in place. Where other builds of the model are to be tried, it makes them first (`variants.py`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from genai_operator.api.built import with_built
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.api.names import tuning_job_name
 from genai_operator.api.recommendation import tuning_wish
 from genai_operator.api.tuning_spec import Tuning
+from genai_operator.api.variants import Variant, swept_variants
 from genai_operator.builders.environment import engine_environment
 from genai_operator.builders.metadata import owner_reference
 from genai_operator.builders.model_folder import model_location
 from genai_operator.builders.pod import CONTAINER as MODEL_CONTAINER
 from genai_operator.builders.pod import pod_template
 from genai_operator.builders.settings import BuilderSettings
+from genai_operator.builders.variants import making, variant_path
 from genai_operator.constants import (
     ANNOTATION_REVISION,
     LABEL_TUNING,
@@ -34,6 +38,8 @@ CONTAINER = "tuning"
 _RETRIES = 1
 # Beside the measuring: images, the model's way into the pod, and engines that start slowly.
 _MARGIN_SECONDS = 1800
+# Of one build, measuring its quality included.
+_BUILD_SECONDS = 4 * 3600
 # The result is in the model's status by then.
 _KEPT_SECONDS = 3600
 _OF_SERVING = ("readinessGates", "topologySpreadConstraints", "terminationGracePeriodSeconds")
@@ -52,11 +58,12 @@ _CREDENTIALS = (
 
 
 def tuning_job(model: GenAIModel, tuning: Tuning, settings: BuilderSettings) -> dict[str, Any]:
-    """The Job.
+    """The Job of a model as read; what it is to have built, is.
 
     Raises:
         InvalidModel: as for the model's own pods.
     """
+    variants = swept_variants(model.spec)
     own = {
         LABEL_TUNING: model.metadata.name,
         "app.kubernetes.io/managed-by": MANAGED_BY,
@@ -77,28 +84,49 @@ def tuning_job(model: GenAIModel, tuning: Tuning, settings: BuilderSettings) -> 
         },
         "spec": {
             "backoffLimit": _RETRIES,
-            "activeDeadlineSeconds": 2 * tuning.max_seconds + _MARGIN_SECONDS,
+            "activeDeadlineSeconds": 2 * tuning.max_seconds + _MARGIN_SECONDS + _BUILD_SECONDS * len(variants),
             "ttlSecondsAfterFinished": _KEPT_SECONDS,
-            "template": {"metadata": {"labels": labels}, "spec": _pod(model, tuning, settings)},
+            "template": {"metadata": {"labels": labels}, "spec": _pod(model, tuning, variants, settings)},
         },
     }
 
 
-def _pod(model: GenAIModel, tuning: Tuning, settings: BuilderSettings) -> dict[str, Any]:
-    pod = {name: value for name, value in pod_template(model, settings)["spec"].items() if name not in _OF_SERVING}
+def _pod(model: GenAIModel, tuning: Tuning, variants: Sequence[Variant], settings: BuilderSettings) -> dict[str, Any]:
+    served = with_built(model)
+    pod = {name: value for name, value in pod_template(served, settings)["spec"].items() if name not in _OF_SERVING}
     # Containers that the model's pods have beside would never let the Job end.
-    served = next(each for each in pod["containers"] if each["name"] == MODEL_CONTAINER)
+    theirs = next(each for each in pod["containers"] if each["name"] == MODEL_CONTAINER)
     container = {
         "name": CONTAINER,
-        **{name: served[name] for name in _OF_CONTAINER if name in served},
-        "args": ["tune", model_location(model), *_arguments(tuning)],
-        "env": engine_environment(model),
-        "volumeMounts": [each for each in served["volumeMounts"] if not each["mountPath"].startswith(_CREDENTIALS)],
+        **{name: theirs[name] for name in _OF_CONTAINER if name in theirs},
+        "args": ["tune", model_location(served), *_arguments(tuning)],
+        "env": engine_environment(served),
+        "volumeMounts": [each for each in theirs["volumeMounts"] if not each["mountPath"].startswith(_CREDENTIALS)],
     }
     found = {**pod, "restartPolicy": "Never", "containers": [container]}
-    mounting = [*found.get("initContainers", ()), container]
+    if variants:
+        found = _with_variants(found, model, variants, settings)
+    mounting = [*found.get("initContainers", ()), *found["containers"]]
     used = {mount["name"] for each in mounting for mount in each.get("volumeMounts", ())}
     return {**found, "volumes": [each for each in found["volumes"] if each["name"] in used]}
+
+
+def _with_variants(
+    pod: dict[str, Any], model: GenAIModel, variants: Sequence[Variant], settings: BuilderSettings
+) -> dict[str, Any]:
+    """The first variant is the model itself: its build is in the cache, and its folder is found as the others' are."""
+    made = making(model, variants, settings)
+    ours = {each["name"] for each in made.volumes}
+    (container,) = pod["containers"]
+    tune, _, *arguments = container["args"]
+    kept = [each for each in container["volumeMounts"] if each["name"] == "tmp" or each["name"] not in ours]
+    measuring = {
+        **container,
+        "args": [tune, variant_path(variants[0]), *arguments, *made.arguments],
+        "volumeMounts": [*kept, *made.mounts],
+    }
+    volumes = [*made.volumes, *(each for each in pod["volumes"] if each["name"] not in ours)]
+    return {**pod, "initContainers": made.init_containers, "containers": [measuring], "volumes": volumes}
 
 
 def _arguments(tuning: Tuning) -> list[str]:

@@ -15,7 +15,7 @@ from genai_operator.builders.settings import BuilderSettings
 from genai_operator.builders.tuning import tuning_job
 from genai_operator.clients.kube import JOB, KubeClient
 from genai_operator.constants import LABEL_TUNING
-from genai_operator.errors import ClusterConflict, ClusterRejected
+from genai_operator.errors import ClusterConflict, ClusterRejected, InvalidModel
 from genai_operator.services.jobs import JobBook, KnownJob, failure, last_line, newest_pod, parsed
 from genai_operator.services.reading import controller_uid
 from genai_operator.status.causes import pod_cause
@@ -78,6 +78,8 @@ class Tuning:
             await self._kube.create(tuning_job(model, tuning, self._settings))
         except (ClusterRejected, ClusterConflict) as error:
             return ObservedTuning(revision, TuningState.FAILED, f"the tuning Job cannot be made: {error.said}")
+        except InvalidModel as error:
+            return ObservedTuning(revision, TuningState.FAILED, f"the tuning Job cannot be made: {error}")
         log.info("tuning Job made", model=metadata.key)
         self._wake(metadata.key, _LOOK_SECONDS)
         return ObservedTuning(revision, TuningState.RUNNING, "the tuning Job starts")

@@ -8,6 +8,7 @@ that is not known, is measured and never recommended: a recommendation trades no
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,10 @@ def refusals(variants: Sequence[Variant], most_percent: float) -> Mapping[str, s
 
 
 def _recorded(folder: Path) -> tuple[Quality | None, str]:
-    """Of a folder of the cache, which has its content's digest for a name."""
+    """Of a folder of the cache, which has its content's digest for a name. The newest record of it counts."""
     unknown = "no build of it is recorded"
-    for path in sorted(folder.parent.parent.glob(f"{_RECORDS}/*.json"))[:_MOST_RECORDS]:
+    paths = islice(folder.parent.parent.glob(f"{_RECORDS}/*.json"), _MOST_RECORDS)
+    for path in sorted(paths, key=_changed, reverse=True):
         record = _read(path)
         if record.get("digest") != folder.name:
             continue
@@ -76,6 +78,13 @@ def _recorded(folder: Path) -> tuple[Quality | None, str]:
         if isinstance(said, Mapping) and said.get("notMeasured"):
             unknown = str(said["notMeasured"])[:200]
     return None, unknown
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _read(path: Path) -> dict[str, Any]:

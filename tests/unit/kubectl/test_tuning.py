@@ -16,6 +16,7 @@ from genai_kubectl.decisions.tuning import (
     settings_rows,
     share,
     tuning_patch,
+    variant_rows,
 )
 
 FOUND = {
@@ -87,3 +88,48 @@ def test_figures_that_are_missing_are_dashes() -> None:
     ]
     assert load_text(FOUND) == "1 client, prompts of 64 tokens, answers of 32"
     assert load_text({}) == ""
+
+
+BUILT = {"precision": "int4", "model": {"uri": "hf://a/b", "build": {"int4BlockSize": 64}}}
+
+
+def test_another_build_is_written_where_the_spec_has_it() -> None:
+    settings = {"precision": "int4", "int4BlockSize": 128, "int4AccuracyLevel": 4}
+    assert settings_patch(model(spec=BUILT, settings=settings)) == {
+        "spec": {"model": {"build": {"int4BlockSize": 128}}}
+    }
+    assert settings_rows(model(spec=BUILT, settings=settings)) == [
+        ("precision", "int4", "int4"),
+        ("model.build.int4BlockSize", "64", "128"),
+        ("model.build.int4AccuracyLevel", "4", "4"),
+    ]
+    of_fp32 = {"precision": "fp32", "model": {"build": {}}}
+    assert settings_patch(model(spec=of_fp32, settings=settings)) == {
+        "spec": {"precision": "int4", "model": {"build": {"int4BlockSize": 128, "int4AccuracyLevel": 4}}}
+    }
+
+
+def test_what_is_of_int4_goes_with_it() -> None:
+    assert settings_patch(model(spec=BUILT, settings={"precision": "fp32"})) == {
+        "spec": {"precision": "fp32", "model": {"build": {"int4BlockSize": None}}}
+    }
+    assert settings_patch(model(spec={**BUILT, "precision": "fp32", "model": {}}, settings={"precision": "fp32"})) == {}
+
+
+def test_every_build_that_was_tried_is_shown_with_what_it_lost() -> None:
+    whole = {
+        "precision": "int4",
+        "int4BlockSize": 128,
+        "int4AccuracyLevel": 4,
+        "sizeBytes": 10 * 2**20,
+        "perplexity": 12.3456,
+        "increasePercent": 7.5,
+        "tokensPerSecond": 50.0,
+        "gainPercent": 25.0,
+        "refused": "its perplexity is 7.5 % above fp32's; 5 % is permitted",
+    }
+    assert variant_rows({"variants": [whole, {"precision": "fp32"}]}) == [
+        ("int4, blocks of 128, level 4", "50.0", "+25.0 %", "10 MiB", "12.346", "+7.50 %", whole["refused"]),
+        ("fp32", "-", "-", "-", "-", "-", ""),
+    ]
+    assert variant_rows(FOUND) == []

@@ -1,6 +1,7 @@
 """Which variants of a model may be recommended: what each lost, as its builder recorded it."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,14 @@ def test_what_a_build_lost_is_found_by_its_content_through_a_link(tmp_path: Path
     assert (found.folder, found.quality, found.unknown) == (folder, Quality(10.4, 10.0), "")
     assert found.quality is not None
     assert round(found.quality.increase_percent, 6) == 4.0
+
+
+def test_the_newest_of_two_builds_of_the_same_content_counts(tmp_path: Path) -> None:
+    records = {name: {"digest": "b", "quality": quality(value)} for name, value in (("a", 11.0), ("z", 12.0))}
+    folder = built(tmp_path, "b", **records)
+    os.utime(tmp_path / "builds" / "a.json", (2e9, 2e9))
+    os.utime(tmp_path / "builds" / "z.json", (1e9, 1e9))
+    assert variant_of("x", folder, 5).quality == Quality(11.0, 10.0)
 
 
 @pytest.mark.parametrize(
