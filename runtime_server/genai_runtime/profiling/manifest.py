@@ -12,7 +12,7 @@ Lines that cannot be read (the last one, of a process that was killed) are skipp
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -51,6 +51,10 @@ class Run:
     sampled: tuple[int, int] | None = None
 
 
+_RUN_FIELDS = tuple(each.name for each in fields(Run))
+_FILE_FIELDS = tuple(each.name for each in fields(RawFile))
+
+
 @dataclass(slots=True)
 class Manifest:
     """A window's manifest, read whole: some hundred bytes a run."""
@@ -67,8 +71,10 @@ def write_opening(file: TextIO, opened_unix_ns: int, opened_ns: int) -> None:
 
 
 def write_run(file: TextIO, run: Run) -> None:
-    """Write one run's line."""
-    _write(file, asdict(run))
+    """Write one run's line. Not by `asdict`: that takes as long as the rest, of a run that takes as long as it all."""
+    line = {name: getattr(run, name) for name in _RUN_FIELDS}
+    line["files"] = [{name: getattr(each, name) for name in _FILE_FIELDS} for each in run.files]
+    _write(file, line)
 
 
 def write_sampled(file: TextIO, run: int, start_ns: int, end_ns: int) -> None:

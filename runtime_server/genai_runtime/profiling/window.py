@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
 
@@ -275,7 +276,16 @@ def _stamp_ns(name: str, unix_minus_monotonic_ns: int) -> int | None:
     if match is None:
         return None
     try:
-        seconds = int(datetime.strptime(match[1], "%Y-%m-%d_%H-%M-%S").timestamp())
+        seconds = _unix_seconds(match[1])
     except ValueError:
         return None
     return seconds * 1_000_000_000 + int(match[2]) * 1_000_000 - unix_minus_monotonic_ns
+
+
+@lru_cache(maxsize=4)
+def _unix_seconds(local: str) -> int:
+    """Of a local time; reading it takes longer than all else about a name, and runs come many to a second.
+
+    Raises ValueError.
+    """
+    return int(datetime.strptime(local, "%Y-%m-%d_%H-%M-%S").timestamp())

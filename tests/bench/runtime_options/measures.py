@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench.runtime_options.streams import PodLoad, rate
@@ -135,12 +134,6 @@ async def window_cost(field: Field, rounds: int, seconds: float) -> dict[str, li
                     await asyncio.sleep(0.5)
                     rates[name].append(await rate(loads, seconds))
     return rates
-
-
-def cost_percent(rates: dict[str, list[float]], kind: str) -> float:
-    """How many fewer tokens came than without a window, in percent: the median over the rounds."""
-    pairs = zip(rates["none"], rates[kind], strict=True)
-    return median((without - within) / without * 100 for without, within in pairs)
 
 
 async def files(field: Field, windows: int) -> dict[str, Any]:

@@ -19,7 +19,6 @@ PROMPT_TOKENS = 1000
 _STORY = "Tell me an endless story."
 _STORY_TOKENS = 1500
 _RETRY_SECONDS = 0.01
-_GREEDY = pb.GenerationOptions(max_tokens=_STORY_TOKENS, temperature=0.0)
 
 
 @dataclass
@@ -28,6 +27,7 @@ class PodLoad:
 
     name: str
     address: str
+    answer_tokens: int = _STORY_TOKENS
     tokens: int = 0
     terminated: list[float] = field(default_factory=list)  # when a stream's last message said TERMINATED
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -59,7 +59,7 @@ class PodLoad:
     async def _lane(self, stub: rpc.GenAIServiceStub, vocabulary: int) -> None:
         while True:
             try:
-                async for response in _call(stub, vocabulary):
+                async for response in self._call(stub, vocabulary):
                     self.tokens += len(response.chunk.token_ids)
                     if response.finish.reason == pb.FINISH_REASON_TERMINATED:
                         self.terminated.append(time.time())
@@ -68,15 +68,15 @@ class PodLoad:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
 
-
-def _call(stub: rpc.GenAIServiceStub, vocabulary: int) -> AsyncIterator[pb.GenerateResponse]:
-    """A story; or, with a vocabulary, a prompt whose beginning is in no cache."""
-    if not vocabulary:
-        message = pb.ChatMessage(role="user", content=_STORY)
-        return stub.Chat(pb.ChatRequest(messages=[message], options=_GREEDY))  # type: ignore[no-any-return]
-    ids = random.choices(range(vocabulary // 2, 3 * vocabulary // 4), k=PROMPT_TOKENS)
-    options = pb.GenerationOptions(max_tokens=1, temperature=0.0)
-    return stub.Generate(pb.GenerateRequest(token_ids=pb.TokenIds(ids=ids), options=options))  # type: ignore[no-any-return]
+    def _call(self, stub: rpc.GenAIServiceStub, vocabulary: int) -> AsyncIterator[pb.GenerateResponse]:
+        """A story; or, with a vocabulary, a prompt whose beginning is in no cache."""
+        if not vocabulary:
+            greedy = pb.GenerationOptions(max_tokens=self.answer_tokens, temperature=0.0)
+            message = pb.ChatMessage(role="user", content=_STORY)
+            return stub.Chat(pb.ChatRequest(messages=[message], options=greedy))  # type: ignore[no-any-return]
+        ids = random.choices(range(vocabulary // 2, 3 * vocabulary // 4), k=PROMPT_TOKENS)
+        options = pb.GenerationOptions(max_tokens=1, temperature=0.0)
+        return stub.Generate(pb.GenerateRequest(token_ids=pb.TokenIds(ids=ids), options=options))  # type: ignore[no-any-return]
 
 
 async def rate(loads: list[PodLoad], seconds: float) -> float:

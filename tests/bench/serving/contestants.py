@@ -51,6 +51,7 @@ class Ours:
     grpc_address: str
     http_port: int
     metrics_port: int
+    control_socket: Path
 
     async def play(self, plan: Sequence[Planned]) -> list[Stream]:
         client = GrpcClient(self.grpc_address)
@@ -134,7 +135,8 @@ def ours(name: str, folder: Path, threads: int) -> Iterator[Ours]:
         }
         command = [str(Path(sys.executable).with_name("genai-runtime")), "serve", str(folder)]
         with running(command, _log(name), environment) as process:
-            found = Ours(name, process, f"127.0.0.1:{ports[0]}", ports[1], ports[2])
+            socket = Path(private, "run", "control.sock")
+            found = Ours(name, process, f"127.0.0.1:{ports[0]}", ports[1], ports[2], socket)
             wait_until(lambda: _serving(found.grpc_address), process, name)
             yield found
 
