@@ -175,7 +175,7 @@ def make_engine(name: str, spec: EngineSpec) -> tuple[Engine, str]:
 
 def _batch_or_single(spec: EngineSpec, *, forced: bool) -> tuple[Engine, str]:
     try:
-        layout_of(spec)
+        layout = layout_of(spec)
     except DoesNotFit as error:
         if forced:
             raise ModelUnusable(
@@ -185,7 +185,7 @@ def _batch_or_single(spec: EngineSpec, *, forced: bool) -> tuple[Engine, str]:
         return _single(spec), f"auto takes single, because batch cannot drive this model: {error}"
     from genai_runtime.engine.batch.engine import BatchEngine  # numpy and llguidance: 30 MB that single does without
 
-    return BatchEngine(), _ASKED_FOR if forced else "auto takes batch: the model has the shape that it drives"
+    return BatchEngine(layout), _ASKED_FOR if forced else "auto takes batch: the model has the shape that it drives"
 
 
 def _single(spec: EngineSpec) -> Engine:

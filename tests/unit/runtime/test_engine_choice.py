@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from genai_runtime.engine.batch import fit
 from genai_runtime.engine.worker import make_engine
 from genai_runtime.errors import EngineFailure, ModelUnusable
+from genai_runtime.models.onnx_graph import OnnxGraph, read_graph
 from support.engines import HELLO_MODEL, hello_spec
 
 
@@ -16,6 +18,22 @@ def test_auto_takes_batch_where_it_can(tmp_path: Path) -> None:
     assert type(engine).__name__ == "BatchEngine"
     assert "auto takes batch" in reason
     assert type(make_engine("batch", hello_spec(tmp_path))[0]).__name__ == "BatchEngine"
+
+
+def test_a_start_reads_the_graph_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large model that takes seconds."""
+    read: list[Path] = []
+
+    def reading(path: Path) -> OnnxGraph:
+        read.append(path)
+        return read_graph(path)
+
+    monkeypatch.setattr(fit, "read_graph", reading)
+    spec = hello_spec(tmp_path, max_sequence_length=128, max_concurrent=2)
+    engine, _ = make_engine("auto", spec)
+    engine.load(spec)
+    engine.close()
+    assert read == [HELLO_MODEL / "model.onnx"]
 
 
 def _with_pictures(folder: Path) -> Path:

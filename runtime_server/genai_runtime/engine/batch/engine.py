@@ -21,8 +21,8 @@ from genai_runtime.engine import ort
 from genai_runtime.engine.batch import schedule
 from genai_runtime.engine.batch.adapters import Adapters
 from genai_runtime.engine.batch.decoding import Decoding
-from genai_runtime.engine.batch.graph import Graph
-from genai_runtime.engine.batch.load import Loaded, MakeGraph, load
+from genai_runtime.engine.batch.fit import GraphLayout
+from genai_runtime.engine.batch.load import Loaded, load
 from genai_runtime.engine.batch.memory import BLOCK_TOKENS, blocks
 from genai_runtime.engine.batch.rows import Rows
 from genai_runtime.engine.batch.runs import Runs, Terminated
@@ -40,8 +40,9 @@ _COMPILE_WAIT_SECONDS = 0.002  # how long a step waits when all that is held wai
 class BatchEngine:
     """Implements `engine.protocol.Engine`."""
 
-    def __init__(self, make_graph: MakeGraph = Graph.load) -> None:
-        self._make_graph = make_graph
+    def __init__(self, layout: GraphLayout | None = None) -> None:
+        """`layout`: of the model that will be loaded, where it has been looked at."""
+        self._layout = layout
         self._lock = threading.Lock()
         self._held: dict[str, Sequence] = {}
         self._stopped: list[Sequence] = []  # marked by any thread, and not yet ended
@@ -56,7 +57,7 @@ class BatchEngine:
 
     def load(self, spec: EngineSpec) -> ModelInfo:
         """Load the model. Raises `ModelUnusable` with the reason."""
-        model = load(spec, self._make_graph)
+        model = load(spec, self._layout)
         windows = Windows(spec.profile_dir, lambda: model.rows.memory.used, self._request)
 
         def options(adapter: str) -> ort.RunOptions:

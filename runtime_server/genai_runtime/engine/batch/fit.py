@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genai_runtime.engine.protocol import EngineSpec
+from genai_runtime.errors import ModelUnusable
 from genai_runtime.models.genai_config import CONFIG_FILE
 from genai_runtime.models.inspect import describe_model
 from genai_runtime.models.onnx_graph import FLOAT, FLOAT16, INT64, Node, OnnxGraph, Tensor, read_graph
@@ -103,6 +104,14 @@ def layout_of(spec: EngineSpec) -> GraphLayout:
     )
     _check_nothing_else(layout)
     return layout
+
+
+def drivable(spec: EngineSpec) -> GraphLayout:
+    """As `layout_of`, where no other engine is meant: raises `ModelUnusable` alone."""
+    try:
+        return layout_of(spec)
+    except DoesNotFit as error:
+        raise ModelUnusable("ModelInvalid", f"the batch engine cannot drive {spec.model_dir}: {error}") from None
 
 
 def _check_config(model: dict[str, Any], decoder: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from genai_runtime.engine import ort
 from genai_runtime.engine.batch.adapters import misfit
 from genai_runtime.engine.batch.decode_inputs import DecodeInputs
-from genai_runtime.engine.batch.fit import ATTENTION, DoesNotFit, GraphLayout, layout_of
+from genai_runtime.engine.batch.fit import ATTENTION, DoesNotFit, GraphLayout, drivable
 from genai_runtime.engine.batch.kv_memory import give_back, lazy_zeros
 from genai_runtime.engine.batch.rounding import Rounding
 from genai_runtime.engine.genai_capi import UnsupportedRelease
@@ -101,19 +101,17 @@ class Graph:
         self._chooses_positions = POSITIONS_INPUT in session.inputs
 
     @classmethod
-    def load(cls, spec: EngineSpec, rows: int, max_length: int) -> Self:
+    def load(cls, spec: EngineSpec, rows: int, max_length: int, layout: GraphLayout | None = None) -> Self:
         """Load what `spec` names, for `rows` sequences of up to `max_length` positions (cut to the context length).
 
-        Raises `ModelUnusable`: ModelInvalid, also for a folder that only another engine can serve, OutOfMemory, and
-        ExecutionProviderUnavailable.
+        `layout` spares a reading of the graph. Raises `ModelUnusable`: ModelInvalid, also for a folder that only
+        another engine can serve, OutOfMemory, and ExecutionProviderUnavailable.
         """
+        layout = layout or drivable(spec)
         try:
-            layout = layout_of(spec)
             rounding = Rounding(max(each.head_size for each in layout.cache), layout.heads, spec.intra_op_threads)
             with rounding.kernels():
                 session = _session(spec, layout)
-        except DoesNotFit as error:
-            raise ModelUnusable("ModelInvalid", f"the batch engine cannot drive {spec.model_dir}: {error}") from None
         except (UnsupportedRelease, OSError) as error:
             raise ModelUnusable("ExecutionProviderUnavailable", f"ONNX Runtime cannot be loaded: {error}") from None
         except ort.OrtError as error:

@@ -1,9 +1,7 @@
 """Loads a model folder for the batch engine: the graph, warmed up, and what memory is left for its cache."""
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import structlog
@@ -11,6 +9,7 @@ import structlog
 from genai_runtime.engine import genai_capi, ort
 from genai_runtime.engine.batch.adapters import adapter_file
 from genai_runtime.engine.batch.chunk import CHOICES, fitting_chunk
+from genai_runtime.engine.batch.fit import GraphLayout, drivable
 from genai_runtime.engine.batch.grammar import Grammars, GuidanceUnavailable
 from genai_runtime.engine.batch.graph import Graph, KvBlock
 from genai_runtime.engine.batch.memory import KvMemory, blocks, kv_budget, prefix_budget, resident_bytes
@@ -22,13 +21,9 @@ from genai_runtime.engine.session_options import thread_cpus
 from genai_runtime.errors import ModelUnusable
 from genai_runtime.memory_limit import memory_limit
 from genai_runtime.models.inspect import InspectedModel, describe_model
-from genai_runtime.models.onnx_graph import read_graph
-from genai_runtime.models.onnx_wire import NotOnnx
 
 _LONGEST_WARM_UP = 16_384
 _log = structlog.get_logger("genai_runtime.engine")
-
-MakeGraph = Callable[[EngineSpec, int, int], Graph]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +38,15 @@ class Loaded:
     grammars: Grammars | None
 
 
-def load(spec: EngineSpec, make_graph: MakeGraph = Graph.load) -> Loaded:
-    """Load what `spec` names. Raises `ModelUnusable`."""
+def load(spec: EngineSpec, layout: GraphLayout | None = None) -> Loaded:
+    """Load what `spec` names; `layout` is its folder's, where that is known. Raises `ModelUnusable`."""
+    layout = layout or drivable(spec)
     inspected = describe_model(spec.model_dir)
     spec = dataclasses.replace(spec, adapters={name: adapter_file(path) for name, path in spec.adapters.items()})
     # Rows of different adapters are exchanged over it, and new adapters are tried in it.
-    spare = bool(spec.adapters) or _takes_adapters(spec.model_dir / inspected.decoder_filename)
+    spare = bool(spec.adapters or layout.graph.replaceable)
     wanted = min(spec.max_sequence_length or inspected.context_length, inspected.context_length)
-    graph = make_graph(spec, spec.max_concurrent + spare, wanted)
+    graph = Graph.load(spec, spec.max_concurrent + spare, wanted, layout)
     grammars = _grammars(spec, graph, inspected)  # before memory is counted: 130 MB at 150,000 tokens
     try:
         chunk = max(SHORTEST_CHUNK, spec.prefill_chunk or _fitting_chunk(graph))
@@ -66,14 +62,6 @@ def load(spec: EngineSpec, make_graph: MakeGraph = Graph.load) -> Loaded:
     if grammars is None:
         info = dataclasses.replace(info, features=sorted({*info.features} - {"guidance"}))
     return Loaded(graph, rows, info, chunk, longest, grammars)
-
-
-def _takes_adapters(path: Path) -> bool:
-    """Whether the graph has weights that an adapter may replace."""
-    try:
-        return bool(read_graph(path).replaceable)
-    except NotOnnx:
-        return False  # what is wrong with it is said by who loads it
 
 
 def _memory(spec: EngineSpec, graph: Graph, resident: int) -> tuple[KvMemory, PrefixCache[KvBlock]]:
