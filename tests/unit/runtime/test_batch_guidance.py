@@ -2,16 +2,19 @@
 
 import json
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
 import pytest
+from llguidance import LLMatcher
 from tokenizers import Tokenizer
 
+from genai_runtime.engine.batch import grammar_matcher
 from genai_runtime.engine.batch.engine import BatchEngine
-from genai_runtime.generation import FinishReason, GenerationRequest, Guidance, Sampling
-from support.batch_engines import Make, batch_engines
+from genai_runtime.generation import EngineEvent, Finished, FinishReason, GenerationRequest, Guidance, Sampling
+from support.batch_engines import Make, batch_engines, free_run
 from support.engines import end_of, prompt_of, run_engine, tokens_of
 from support.grammars import HELLO, random_schema
 
@@ -75,6 +78,35 @@ def test_a_complete_grammar_ends_without_another_run(engine: BatchEngine) -> Non
     assert len(tokens_of(events, "r")) == 1
     assert end_of(events, "r").reason is FinishReason.STOP
     assert engine.stats().decode_runs == 1
+
+
+def test_nobody_waits_for_the_grammar_of_another(engine: BatchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a mask takes is its own request's loss: that one's position is computed again, to the same tokens."""
+    wanted = guided("slow", Guidance("regex", "[a-c]{20}"), 3)
+    engine.submit(wanted)
+    alone = tokens_of(run_engine(engine), "slow")
+    release, compute = threading.Event(), grammar_matcher._timed
+
+    def held(matcher: LLMatcher) -> tuple[bytes, float]:
+        assert release.wait(200)
+        return compute(matcher)
+
+    grammars = engine._loaded().model.grammars
+    assert grammars is not None
+    monkeypatch.setattr(grammars._masking.lane, "_seconds", 200.0)
+    monkeypatch.setattr(grammar_matcher, "_timed", held)
+    engine.submit(wanted)
+    events: list[EngineEvent] = []
+    while not tokens_of(events, "slow"):
+        events += engine.step()
+    for number in range(3):
+        engine.submit(free_run(f"r{number}", 10, number, 30))
+    while sum(isinstance(each, Finished) for each in events) < 3:
+        events += engine.step()
+    assert len(tokens_of(events, "slow")) == 1
+    release.set()
+    run_engine(engine, events)
+    assert tokens_of(events, "slow") == alone
 
 
 def test_what_is_wrong_with_a_request_is_named(engine: BatchEngine) -> None:

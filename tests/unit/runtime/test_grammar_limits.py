@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
+from genai_runtime.engine.batch import grammar_matcher
 from genai_runtime.engine.batch.grammar import GrammarLimits, Grammars, GuidanceUnavailable
-from genai_runtime.engine.batch.grammar_matcher import GrammarFailed, GrammarMatcher
+from genai_runtime.engine.batch.grammar_matcher import GrammarFailed, GrammarMatcher, Masking
 from genai_runtime.engine.batch.lane import Lane
 from genai_runtime.errors import InvalidGuidance
 from genai_runtime.generation import Guidance
@@ -188,9 +189,10 @@ class HangingMatcher:
 def test_a_token_that_takes_too_long_ends_its_request_alone() -> None:
     release, lane = threading.Event(), Lane("slow-grammar", seconds=0.05)
     known = np.ones(HELLO_VOCABULARY, bool)
-    slow = GrammarMatcher(cast(LLMatcher, HangingMatcher(release)), lane, known, b"\xff" * 160)
+    masking = Masking(lane, Lane("slower-grammar", seconds=0.05), seconds=10)
+    slow = GrammarMatcher(cast(LLMatcher, HangingMatcher(release)), masking, known, b"\xff" * 160)
     compiled = LLMatcher(LLTokenizer((HELLO / "tokenizer.json").read_text()), LLMatcher.grammar_from_regex("a{9}"))
-    sound = GrammarMatcher(compiled, lane, known, b"\xff" * 160)
+    sound = GrammarMatcher(compiled, masking, known, b"\xff" * 160)
     slow.accept(68)
     sound.accept(68)
     assert sound.mask().max() == 0
@@ -201,6 +203,26 @@ def test_a_token_that_takes_too_long_ends_its_request_alone() -> None:
         slow.mask()
     release.set()
     lane.close()
+
+
+def test_masks_of_one_request_have_a_budget_of_processor_time() -> None:
+    spent = Grammars(HELLO, HELLO_VOCABULARY, [HELLO_EOS], GrammarLimits(request_seconds=0.0))
+    matcher = spent.compile(Guidance("lark", 'start: s\ns: "a" | s s'))
+    matcher.accept(int(np.flatnonzero(matcher.mask() == 0)[0]))
+    with pytest.raises(GrammarFailed, match=r"more than 0 seconds of a processor; make the grammar less ambiguous"):
+        matcher.mask()
+    spent.close()
+
+
+def test_a_request_whose_masks_are_slow_computes_them_apart_from_others(
+    grammars: Grammars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grammar_matcher, "_SLOW_SECONDS", -1.0)
+    slow = grammars.compile(Guidance("regex", "[a-c]{9}"))
+    assert slow._lane is grammars._masking.lane
+    slow.accept(int(np.flatnonzero(slow.mask() == 0)[0]))
+    slow.mask()
+    assert slow._lane is grammars._masking.slow
 
 
 def write_tokenizer(folder: Path, **changes: Any) -> Path:

@@ -20,6 +20,10 @@ from genai_runtime.engine.batch.slots import Group
 from genai_runtime.engine.batch.speculation import NgramDrafts
 from genai_runtime.generation import FinishReason, Tokens
 
+# How long a step waits for grammars that are slower than the model's run, and how long where all are.
+_GRAMMAR_SECONDS = 0.003
+_ALL_SECONDS = 0.05
+_LOOK_SECONDS = 0.0002
 _log = structlog.get_logger("genai_runtime.engine")
 
 
@@ -74,8 +78,11 @@ class Decoding:
             self._failed(group, error, tokens, endings)
             return
         seconds = time.perf_counter() - began
+        late = _late(sequences)
         fresh = []
         for row, sequence in enumerate(sequences, first):
+            if row - first in late:  # the next run computes this position again, to the same bits
+                continue
             lengths[row] += 1
             sequence.decode_seconds += seconds
             if sequence.to_repeat:
@@ -175,6 +182,22 @@ class Decoding:
             kept += 1
         if sequence.drafts is not None:
             sequence.drafts.judge(len(guess), kept)
+
+
+def _late(sequences: Several[Sequence]) -> set[int]:
+    """Of these rows those whose grammar does not know yet what may come next. Others are not kept waiting for them."""
+    until = time.perf_counter() + _GRAMMAR_SECONDS
+    waiting = {row for row, each in enumerate(sequences) if not each.to_repeat and not _ready(each)}
+    if len(waiting) == len(sequences):
+        until += _ALL_SECONDS
+    while waiting and time.perf_counter() < until:
+        time.sleep(_LOOK_SECONDS)
+        waiting = {row for row in waiting if not _ready(sequences[row])}
+    return waiting
+
+
+def _ready(sequence: Sequence) -> bool:
+    return sequence.sampler is None or sequence.sampler.ready
 
 
 def _choices(logits: Logits, sequences: Several[Sequence]) -> list[Choice]:

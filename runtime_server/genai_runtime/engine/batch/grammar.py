@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
-from genai_runtime.engine.batch.grammar_matcher import GrammarMatcher, words
+from genai_runtime.engine.batch.grammar_matcher import GrammarMatcher, Masking, words
 from genai_runtime.engine.batch.lane import Lane, Overrun
 from genai_runtime.errors import InvalidGuidance
 from genai_runtime.generation import Guidance
@@ -40,6 +40,7 @@ class GrammarLimits:
     text_bytes: int = 16_384  # of a regular expression or a Lark grammar
     compile_seconds: float = 2.0
     token_seconds: float = 0.5
+    request_seconds: float = 10.0  # of a processor, for all masks of one request
     lexer_states: int = 20_000
 
     def parser_limits(self) -> LLParserLimits:
@@ -110,7 +111,8 @@ class Grammars:
                 raise
             raise GuidanceUnavailable(f"tokenizer.json cannot be used for grammars: {words(str(error))}") from error
         self._compiling = Lane("grammar-compile", limits.compile_seconds, _STACK_BYTES)
-        self._masking = Lane("grammar-mask", limits.token_seconds)
+        lane, slow = (Lane(name, limits.token_seconds) for name in ("grammar-mask", "grammar-slow-mask"))
+        self._masking = Masking(lane, slow, limits.request_seconds)
 
     def compile(self, guidance: Guidance) -> GrammarMatcher:
         """A matcher at its start; waits for it. Raises `InvalidGuidance`."""
@@ -133,7 +135,8 @@ class Grammars:
     def close(self) -> None:
         """End the threads."""
         self._compiling.close()
-        self._masking.close()
+        self._masking.lane.close()
+        self._masking.slow.close()
 
     def _source(self, guidance: Guidance) -> str:
         try:

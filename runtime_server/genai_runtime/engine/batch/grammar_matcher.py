@@ -1,8 +1,12 @@
 """Following one request's grammar, token by token: what may come next, and whether anything may.
 
 The next mask is computed in another thread, outside the interpreter's lock, while the model computes its logits.
+Ambiguous grammars take longer and longer for one: they have a thread of their own, and what they may take is bounded.
 Compiling is `grammar.py`'s.
 """
+
+import time
+from dataclasses import dataclass
 
 import numpy as np
 from llguidance import LLMatcher
@@ -15,6 +19,8 @@ _LONGEST_MESSAGE = 300
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 _BYTES = np.where(_BITS == 1, np.float32(0), np.float32(-np.inf))
 _FAILED = "the output cannot follow the guidance any further"
+# Of a processor, for one mask: ordinary grammars take a fiftieth of it.
+_SLOW_SECONDS = 0.02
 
 
 class GrammarFailed(Exception):
@@ -25,17 +31,28 @@ class GrammarFailed(Exception):
         self.message = message
 
 
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """Where masks are computed. `seconds`: of a processor, for all masks of one request."""
+
+    lane: Lane
+    slow: Lane  # for those who had a slow one
+    seconds: float
+
+
 class GrammarMatcher:
     """One request's place in its grammar. Used by one thread."""
 
-    def __init__(self, matcher: LLMatcher, lane: Lane, known: NDArray[np.bool_], first: bytes) -> None:
+    def __init__(self, matcher: LLMatcher, masking: Masking, known: NDArray[np.bool_], first: bytes) -> None:
         """`first` is the matcher's mask of the start; `known` says which ids of the vocabulary the tokenizer has."""
         self._matcher = matcher
-        self._lane = lane
+        self._masking = masking
+        self._lane = masking.lane
+        self._seconds = 0.0
         self._vocabulary_size = len(known)
         self._known = np.packbits(known, bitorder="little")
         self._mask = first
-        self._next: Call[bytes] | None = None
+        self._next: Call[tuple[bytes, float]] | None = None
         self._failure = ""
         self.complete = False  # satisfied, and nothing more may follow
 
@@ -44,7 +61,12 @@ class GrammarMatcher:
         self._settle()
         if not self._failure and self._matcher.consume_token(token):
             self.complete = self._matcher.is_stopped()
-            self._next = self._lane.submit(self._matcher.compute_bitmask)
+            self._next = self._lane.submit(lambda: _timed(self._matcher))
+
+    @property
+    def ready(self) -> bool:
+        """Whether `mask` would return or raise at once."""
+        return self._next is None or self._lane.done(self._next)
 
     def mask(self) -> NDArray[np.float32]:
         """What to add to the logits, of shape (vocabulary,): 0 for ids that may come next, one at least; else minus
@@ -64,13 +86,31 @@ class GrammarMatcher:
         if call is None:
             return
         try:
-            self._mask = self._lane.result(call)
+            self._mask, seconds = self._lane.result(call)
         except Overrun as overrun:
             self._failure = f"the next token was not found in time, {overrun}"
         except BaseException as error:  # a panic is not an Exception
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             self._failure = words(str(error))
+        else:
+            self._count(seconds)
+
+    def _count(self, seconds: float) -> None:
+        self._seconds += seconds
+        if seconds > _SLOW_SECONDS:
+            self._lane = self._masking.slow
+        if self._seconds > self._masking.seconds:
+            self._failure = (
+                f"its masks took more than {self._masking.seconds:g} seconds of a processor; make the grammar less "
+                "ambiguous"
+            )
+
+
+def _timed(matcher: LLMatcher) -> tuple[bytes, float]:
+    """The mask, and the seconds of this thread's processor time that it took: others' load does not count."""
+    began = time.thread_time()
+    return matcher.compute_bitmask(), time.thread_time() - began
 
 
 def words(error: str) -> str:

@@ -67,6 +67,11 @@ class RowSampler:
         """Whether the request's grammar allows nothing more: it ends with STOP."""
         return self._grammar is not None and self._grammar.complete
 
+    @property
+    def ready(self) -> bool:
+        """Whether a token can be chosen without waiting for the request's grammar."""
+        return self._grammar is None or self._grammar.ready
+
     def ends_with(self, token: int) -> bool:
         """Whether this token ends the request with STOP, and is not given out."""
         return token in self._ends
