@@ -28,7 +28,7 @@ what there is instead, or why it is not supported; the test that sees its effect
 """
 _MEANINGS = {
     State.WORKS: "The test sees the effect in the running engine, on the API server or in the pod, on any machine.",
-    State.NVIDIA_GPU: "The test needs an NVIDIA GPU: `make test-gpu`.",
+    State.NVIDIA_GPU: "The test is written, and needs an NVIDIA GPU: `make test-gpu`.",
     State.RENDERED: "The test sees it in what ONNX Runtime GenAI is given; its effect needs a device that no test has. "
     "Without the provider a pod says `ExecutionProviderUnavailable`.",
     State.UNSUPPORTED: "There is none, for the reason given; the test sees that it is said.",

@@ -12,7 +12,7 @@ class State(StrEnum):
     """How far the effect was seen."""
 
     WORKS = "works"
-    NVIDIA_GPU = "tested on NVIDIA GPUs"
+    NVIDIA_GPU = "not run on a GPU yet"
     RENDERED = "handed to the provider"
     UNSUPPORTED = "unsupported"
 
