@@ -103,7 +103,7 @@ unit: $(SYNCED) ## unit and contract tests: no cluster
 test: check up ## everything: check, then all tests on the cluster (TEST_PROCESSES=0: one after the other)
 	@$(RUN) -m imagebuild
 	$(RUN) -m support.programs
-	pytest tests --numprocesses $(TEST_PROCESSES) --no-loadscope-reorder --reruns 1 --reruns-delay 2 --durations 20
+	pytest tests --numprocesses $(TEST_PROCESSES) --no-loadscope-reorder --reruns 1 --reruns-delay 2 -raR --durations 20
 
 test-gpu: ## the tests that need an NVIDIA GPU, and no cluster (GPU_PYTHON=… for an environment that has the CUDA build)
 	@if ! $(PYTHON) -c 'import ctypes; ctypes.CDLL("libcuda.so.1")' 2> /dev/null; then
