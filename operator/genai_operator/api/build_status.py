@@ -55,7 +55,7 @@ class BuildStatus(ApiModel):
     step: Annotated[str, Field(max_length=16)] | None = Field(
         default=None, description="Resolving, Fetching, Verifying, Building or Measuring."
     )
-    percent: int | None = Field(default=None, ge=0, le=100, description="Of that step.")
+    percent: int | None = Field(default=None, ge=0, le=100, description="Of what is fetched, then of the build.")
     pod: _Name | None = Field(default=None, description="The Job's pod, which has the logs.")
     digest: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="Of the built folder.")
     size_bytes: int | None = Field(default=None, ge=0)

@@ -2,6 +2,7 @@
 
 from genai_operator.parameters.row import Row, Section, unsupported
 
+_BUILT = "cluster/test_model_build.py::test_a_model_is_built_served_and_built_anew_while_it_serves"
 _ROUTES = "contract/test_http_routes.py::test_the_guides_routes"
 
 ENVIRONMENT = Section(
@@ -110,22 +111,25 @@ BUILDER = Section(
     "ONNX Runtime GenAI's model builder",
     "`python -m onnxruntime_genai.models.builder`, and Olive: what they write is a model's folder.",
     (
-        unsupported(
-            "-m",
-            "a model is built before it is served, where there is memory and time for it; pods take the folder",
-            "unit/controller/test_parameters.py::test_no_row_is_empty",
+        Row(
+            key="-m",
+            test=_BUILT,
+            field="model.uri",
+            words="With model.build: what it is built of ([building a model](model-build.md)).",
         ),
         Row(
             key="-o",
-            test="cluster/test_model_sources.py::test_a_tiny_model_is_served_from_a_configmap",
+            test="cluster/test_model_sources.py::"
+            "test_a_tiny_model_is_served_from_a_configmap_and_its_adapters_from_a_hub",
             field="model.uri",
-            words="The folder that was written, wherever it is put ([sources](model-sources.md)).",
+            words="The folder that was written, wherever it is put ([sources](model-sources.md)). With model.build: the "
+            "cache.",
         ),
         Row(
             key="-p",
-            test="unit/runtime/test_precision.py::test_a_model_that_is_not_what_was_said_is_refused_with_both_named",
+            test=_BUILT,
             field="precision",
-            words="What was built is held to it.",
+            words="With model.build: what is built. What was built elsewhere is held to it.",
         ),
         Row(
             key="-e",
@@ -133,6 +137,16 @@ BUILDER = Section(
             "test_a_model_for_another_provider_is_taken_where_that_is_asked_for",
             field="provider",
             words="A folder is built for a provider.",
+        ),
+        Row(
+            key="--extra_options block_size",
+            test=_BUILT,
+            field="model.build.int4BlockSize",
+        ),
+        Row(
+            key="--extra_options accuracy_level",
+            test=_BUILT,
+            field="model.build.int4AccuracyLevel",
         ),
     ),
 )

@@ -78,9 +78,10 @@ PRACTICES = Section(
         ),
         Row(
             key="reduced precision",
-            test="unit/runtime/test_precision.py::test_a_model_that_is_what_was_said_is_loaded_and_says_so",
-            field="precision",
-            words="Checked when the model is loaded.",
+            test="cluster/test_model_build.py::test_a_model_is_built_served_and_built_anew_while_it_serves",
+            field="model.build",
+            words="To precision, with what it lost measured ([building a model](model-build.md)). What was built "
+            "elsewhere is checked when it is loaded.",
         ),
         Row(
             key="warm-up runs",
