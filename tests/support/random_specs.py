@@ -26,6 +26,16 @@ Where = tuple[int | str, ...]
 SPEC_SCHEMA: Schema = structural_schema(GenAIModelSpec)
 PLAIN: Spec = {"model": {"uri": "builtin://hello"}}
 
+# Fields that are for models that are built, and such a model.
+_OF_SWEEP = ("precision", "int4BlockSize", "int4AccuracyLevel", "maxPerplexityIncreasePercent")
+_OF_BUILDS = (("model", "build"), *(("tuning", "sweep", name) for name in _OF_SWEEP))
+_BUILT: Spec = {
+    "model": {"uri": "hf://org/repo@main", "cache": {"claimName": "a"}, "build": {}},
+    "provider": "cpu",
+    "precision": "int4",
+    "tuning": {"sweep": {"precision": ["int4", "fp32"]}},
+}
+
 _POOL = 25
 _REDRAWS = 20
 _TURNS = 3
@@ -55,6 +65,8 @@ def valid_spec(number: int) -> Spec:
     where, schema = FIELDS[number % len(FIELDS)]
     for _ in range(_TURNS):
         spec = {**PLAIN, **_object(SPEC_SCHEMA, random)}
+        if where[:2] in _OF_BUILDS or where[:3] in _OF_BUILDS:
+            spec.update(copy.deepcopy(_BUILT))
         put(spec, where, value(schema, random), random)
         while problems := explained(spec):
             spec = _repaired(spec, problems[0], random)
