@@ -57,6 +57,7 @@ class GenerationRequest:
     names a LoRA adapter of the model, "" is none. A higher `priority` is served first. Which of these an engine can do
     is in `ModelInfo.features`; the front refuses the rest. `client` (an API key's name, or the peer's address) and
     `choice_of` (the request of which this is a further choice, "" for the first) are for windows that choose by them.
+    `fresh`: the prompt is computed whole, whatever is kept of others, and nothing of it is kept.
     """
 
     request_id: str
@@ -72,6 +73,7 @@ class GenerationRequest:
     priority: int = 0
     client: str = ""
     choice_of: str = ""
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

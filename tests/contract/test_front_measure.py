@@ -1,6 +1,7 @@
 """ControlService.Measure on a real server: what it answers, what it refuses, and that nothing is left of it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from genai_protocol.v1 import control_pb2 as pb
 from genai_protocol.v1 import control_pb2_grpc, inference_pb2
+from genai_runtime.front.measuring import CLIENT
 from genai_runtime.generation import FinishReason
 from support.hello_server import HelloServer, hello_server
 from support.runtime import Front, running_front
@@ -48,6 +50,16 @@ async def test_a_measurement_tells_speeds_and_operators_and_leaves_nothing(tmp_p
         assert sum(each or 0 for each in ends) == len(PROMPTS) * 3  # two repeats, and one with the operators timed
         again = await control.Measure(wanted(repeats=0))
         assert {each.op_type for each in again.operators} == {each.op_type for each in found.operators}
+
+
+async def test_prompts_are_computed_whole_each_time(tmp_path: Path) -> None:
+    async with running_front(tmp_path) as front:
+        front.engine.answer = [5, 6]
+        with contextlib.suppress(grpc.aio.AioRpcError):  # two tokens at one moment have no speed
+            await front.control.Measure(wanted())
+        asked = [each.request for each in front.engine.streams.values() if each.request.client == CLIENT]
+        assert len(asked) == len(PROMPTS) * 3
+        assert all(each.fresh for each in asked)
 
 
 @pytest.mark.parametrize(

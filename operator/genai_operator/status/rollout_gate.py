@@ -16,6 +16,8 @@ from genai_operator.status.observed import ObservedModel, ObservedPod
 MEASURED, NOTHING_TO_COMPARE, REGRESSED = "Measured", "NothingToCompare", "Regressed"
 # Ends the message of a verdict: a verdict of another gate does not count against a pod.
 _BY_GATE = "; gate "
+# What a first token may come later before it counts: the clocks and queues of a busy node make this much by themselves.
+_FIRST_TOKEN_NOISE_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,15 @@ def no_comparison(gate: Gate | None) -> PodVerdict:
 
 
 def judge(gate: Gate, old: Measured, new: Measured) -> PodVerdict:
-    """The verdict of a new pod, by its tokens a second; the operator that grew most is named."""
-    before, now = old.tokens_per_second, new.tokens_per_second
-    loss = 100 * (before - now) / before if before else 0.0
-    speeds = f"old {before:.0f} tok/s, new {now:.0f} tok/s"
+    """The verdict of a new pod, by the worse of two: tokens a second, and how soon the first one comes.
+
+    The operator that grew most is named.
+    """
+    first = _first_token_loss(old, new)
+    loss = max(_loss(old.tokens_per_second, new.tokens_per_second), first)
+    speeds = f"old {old.tokens_per_second:.0f} tok/s, new {new.tokens_per_second:.0f} tok/s"
+    if first:
+        speeds += f"; first token {1000 * old.first_token_seconds:.0f} to {1000 * new.first_token_seconds:.0f} ms"
     if loss <= gate.max_regression_percent:
         return PodVerdict(True, MEASURED, f"{speeds}{_by(gate)}")
     grown = _grown_most(old, new)
@@ -101,6 +108,18 @@ def judge(gate: Gate, old: Measured, new: Measured) -> PodVerdict:
         where, times = f" in {name}", f"; {name} {took:.0f} to {takes:.0f} us a run"
     limit = f"the limit is {gate.max_regression_percent}%"
     return PodVerdict(False, REGRESSED, f"regression {loss:.0f}%{where} ({speeds}{times}; {limit}){_by(gate)}")
+
+
+def _loss(before: float, now: float) -> float:
+    """How much less that is, in percent."""
+    return 100 * (before - now) / before if before else 0.0
+
+
+def _first_token_loss(old: Measured, new: Measured) -> float:
+    """How much slower the first token comes, in percent like a speed: twice the time is 50. Little time is noise."""
+    if new.first_token_seconds - old.first_token_seconds < _FIRST_TOKEN_NOISE_SECONDS:
+        return 0.0
+    return 100 * (1 - old.first_token_seconds / new.first_token_seconds)
 
 
 def _grown_most(old: Measured, new: Measured) -> tuple[str, float, float] | None:

@@ -1,6 +1,7 @@
 """How fast this pod generates from given prompts, each alone: what a roll-out compares old and new pods by.
 
-The prompts take the ordinary way of every request, ahead of the queue. Who compares, and with what, is the operator's.
+The prompts take the ordinary way of every request, ahead of the queue, but past the prefix cache: else a repeat's first
+token would be that of a prompt that is known. Who compares, and with what, is the operator's.
 """
 
 import asyncio
@@ -76,10 +77,12 @@ class Measuring:
             return ()
 
     async def _generate(self, prompt: str, max_tokens: int) -> RequestRecord:
-        known = "ignore_eos" in self._service.served_model().info.features
+        model = self._service.served_model()
+        known, max_tokens = "ignore_eos" in model.info.features, model.limits.at_most(max_tokens)
         options = Options(max_tokens=max_tokens, temperature=0.0, ignore_eos=known, priority=MOST_PRIORITY)
         record: RequestRecord | None = None
-        async for event in self._service.stream("measure", Call(text=prompt, options=options, client=CLIENT)):
+        call = Call(text=prompt, options=options, client=CLIENT, fresh=True)
+        async for event in self._service.stream("measure", call):
             if isinstance(event, Ending):
                 if event.reason not in (FinishReason.STOP, FinishReason.LENGTH):
                     said = event.message or event.reason.value

@@ -45,7 +45,7 @@ class ServedModel:
         stop_token_ids = option_checks.resolve_stop_ids(options.stop_token_ids, self.info)
         logprobs = option_checks.resolve_logprobs(options.logprobs)
         priority = option_checks.check_priority(options.priority)
-        guidance = check_guidance(options.guidance)
+        guidance = check_guidance(options.guidance, self.limits.limit_guidance_bytes)
         field, prompt = await self._encode(call)
         validation.check_prompt(field, prompt, self.limits, self.info)
         max_tokens = validation.resolve_max_tokens(options.max_tokens, len(prompt), self.limits, self.info)
@@ -61,6 +61,7 @@ class ServedModel:
             guidance,
             adapter,
             priority,
+            fresh=call.fresh,
         )
 
     async def tokenize(self, text: str, *, add_special_tokens: bool) -> list[int]:

@@ -61,6 +61,7 @@ class Call:
     template_arguments: Mapping[str, Any] = field(default_factory=dict)
     trace_parent: str = ""  # W3C trace context, as the caller's protocol carried it
     trace_state: str = ""
+    fresh: bool = False  # the server's own: the prompt is computed whole, so that it can be timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ class Limits:
     limit_max_tokens: int = 0  # 0: bounded by the sequence length alone
     limit_prompt_tokens: int = 0  # the same
     sampling: Sampling = field(default_factory=Sampling)
+    limit_guidance_bytes: int | None = None  # None: as `guidance_checks.py` has it
+
+    def at_most(self, tokens: int) -> int:
+        """So many new tokens, or the limit where that is less."""
+        return min(tokens, self.limit_max_tokens) if self.limit_max_tokens else tokens
 
 
 def check_model(requested: str, served: str) -> None:
@@ -98,7 +104,11 @@ def resolve_adapter(model: str, adapter: str, served: str, adapters: Sequence[st
 def check_choices(choices: int, limit: int) -> int:
     """How many answers one request may ask for; each takes a slot."""
     if not 1 <= choices <= limit:
-        raise InvalidRequest("options.n", f"is {choices}; it must be 1 to {limit}")
+        raise InvalidRequest(
+            "options.n",
+            f"is {choices}; it must be 1 to {limit}, this server's limit (generation.choicesLimit, and no more than it "
+            "generates at once): send several requests",
+        )
     return choices
 
 
@@ -157,7 +167,11 @@ def check_prompt(name: str, prompt: Sequence[int], limits: Limits, info: ModelIn
             f"{info.max_sequence_length} tokens",
         )
     if 0 < limits.limit_prompt_tokens < len(prompt):
-        raise InvalidRequest(name, f"has {len(prompt)} tokens; this server takes {limits.limit_prompt_tokens} at most")
+        raise InvalidRequest(
+            name,
+            f"has {len(prompt)} tokens; this server takes {limits.limit_prompt_tokens} at most "
+            "(generation.promptTokensLimit): shorten it",
+        )
     check_ids(name, prompt, info)
     if all(id_ == info.pad_token_id for id_ in prompt):
         raise InvalidRequest(name, f"holds nothing but padding (token id {info.pad_token_id})")
@@ -171,9 +185,14 @@ def check_ids(name: str, ids: Sequence[int], info: ModelInfo) -> None:
 
 
 def resolve_max_tokens(requested: int | None, prompt_tokens: int, limits: Limits, info: ModelInfo) -> int:
-    """New tokens at most, bounded by the server's limit and by the room left in the sequence."""
+    """New tokens at most: what was asked for or the default, and no more than there is room for in the sequence."""
     if requested is not None and requested < 1:
         raise InvalidRequest("options.max_tokens", f"is {requested}; it must be 1 or more")
-    wanted = limits.default_max_tokens if requested is None else requested
-    bounds = [wanted, info.max_sequence_length - prompt_tokens]
-    return min([*bounds, limits.limit_max_tokens] if limits.limit_max_tokens else bounds)
+    if requested is not None and requested > limits.at_most(requested):
+        raise InvalidRequest(
+            "options.max_tokens",
+            f"is {requested}; this server generates {limits.limit_max_tokens} at most for one answer "
+            "(generation.maxTokensLimit): ask for fewer",
+        )
+    wanted = limits.at_most(limits.default_max_tokens) if requested is None else requested
+    return min(wanted, info.max_sequence_length - prompt_tokens)

@@ -112,6 +112,25 @@ def test_a_loss_up_to_the_limit_passes() -> None:
     assert judge(GATE, Measured(100.0, 0.1), Measured(400.0, 0.1)).passed
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "passed"),
+    [(0.1, 0.117, True), (0.1, 0.13, False), (0.001, 0.02, True), (0.1, 0.05, True), (0.0, 0.0, True)],
+    ids=["within the limit", "beyond it", "milliseconds are noise", "sooner", "not measured"],
+)
+def test_a_first_token_that_comes_later_is_a_regression(before: float, now: float, passed: bool) -> None:
+    verdict = judge(GATE, Measured(100.0, before), Measured(100.0, now))
+    assert verdict.passed is passed
+    if not passed:
+        assert verdict.message.startswith(
+            "regression 23% (old 100 tok/s, new 100 tok/s; first token 100 to 130 ms; the limit is 15%)"
+        )
+
+
+def test_the_worse_of_both_is_told() -> None:
+    said = judge(GATE, Measured(100.0, 0.1), Measured(20.0, 0.2)).message
+    assert said.startswith("regression 80% (old 100 tok/s, new 20 tok/s; first token 100 to 200 ms; ")
+
+
 def test_a_regression_names_the_operator_that_grew_most() -> None:
     old = Measured(310.0, 0.1, (("MatMulNBits", CUDA, 800.0), ("Add", CUDA, 10.0), ("Gather", CPU, 5.0)))
     new = Measured(254.0, 0.1, (("MatMulNBits", CPU, 1100.0), ("Add", CUDA, 40.0)))

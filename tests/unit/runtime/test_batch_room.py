@@ -89,6 +89,17 @@ def test_a_hit_is_told_and_saves_runs(engine: BatchEngine) -> None:
     assert engine.stats().prefix_cache_hit_tokens == 384
 
 
+def test_a_fresh_prompt_is_computed_whole_and_nothing_of_it_is_kept(engine: BatchEngine) -> None:
+    alone(engine, free_run("known", 400, 0, 2))
+    runs = engine.stats().prefill_runs
+    engine.submit(free_run("fresh", 400, 0, 2, fresh=True))
+    assert end_of(run_engine(engine), "fresh").cached_tokens == 0
+    assert engine.stats().prefill_runs == 2 * runs
+    alone(engine, free_run("other", 400, 1, 2, fresh=True))
+    engine.submit(free_run("other", 400, 1, 2))
+    assert end_of(run_engine(engine), "other").cached_tokens == 0
+
+
 def test_a_storm_in_little_memory_changes_no_token_and_leaks_nothing(make: Make) -> None:
     roomy = make(prefix_cache_bytes=0)
     wanted = [

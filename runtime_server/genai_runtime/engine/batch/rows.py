@@ -29,12 +29,13 @@ class Rows:
         self.memory.hold(sequence.row, sequence.positions)
         self.fit()
         total = sequence.to_prefill
-        sequence.keys = self.prefixes.keys(sequence.prompt[:total], sequence.request.adapter)
+        if not sequence.request.fresh:
+            sequence.keys = self.prefixes.keys(sequence.prompt[:total], sequence.request.adapter)
         found = self.prefixes.find(sequence.keys)
         for number, block in enumerate(found):
             self._graph.load_block(sequence.row, number * BLOCK_TOKENS, block)
         sequence.done = len(found) * BLOCK_TOKENS
-        if not sequence.preempted:
+        if not sequence.preempted and not sequence.request.fresh:
             sequence.cached = sequence.done
             self.prefixes.count(total, sequence.done)
 
