@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from genai_operator.api.built import with_built
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.builders import build_children
 from genai_operator.clients.fetch import FetchClient, FetchReply
@@ -19,6 +20,9 @@ from genai_operator.services.certificates import ControlAuthority, control_serve
 from genai_operator.services.reading import observed_pod
 from genai_operator.settings import OperatorSettings
 from genai_operator.status import summarise
+from genai_runtime.fetch.cache import Cache
+from genai_runtime.fetch.hash_folder import hash_folder
+from genai_runtime.fetch.progress import Progress
 from support.control_ca import make_ca
 from support.fetching import digest_of, hello_files, read_folder
 from support.hub_server import hub_server
@@ -32,8 +36,9 @@ SECONDS = 180.0
 
 
 def init_container(model: GenAIModel) -> dict[str, Any]:
-    template = build_children(model, OperatorSettings()).deployment["spec"]["template"]
-    (found,) = template["spec"]["initContainers"]
+    deployment = build_children(model, OperatorSettings()).deployment
+    assert deployment is not None
+    (found,) = deployment["spec"]["template"]["spec"]["initContainers"]
     return dict(found)
 
 
@@ -123,6 +128,41 @@ def test_another_folder_than_the_wanted_one_is_told_by_its_reason(tmp_path: Path
     assert wanted in message(said, "Ready")
     assert said["model"] == {"state": "Failed"}
     assert not (tmp_path / "link").exists()
+
+
+def test_what_was_built_is_taken_out_of_the_cache_by_its_digest_whatever_it_was_built_of(tmp_path: Path) -> None:
+    files, cache = hello_files(), Cache(tmp_path / "cache")
+    made = tmp_path / "made"
+    made.mkdir()
+    for name, content in files.items():
+        (made / name).write_bytes(content)
+    digest = cache.install(made, hash_folder(made, Progress()))
+    served = {
+        "revision": "r",
+        "uri": "pvc://claim/source",
+        "provider": "cpu",
+        "precision": "int4",
+        "claimName": "cache",
+    }
+    build = {"state": "Complete", "reason": "Built", "revision": "r", "digest": digest, "served": served}
+    source = {"uri": "pvc://claim/source", "cache": {"claimName": "cache"}, "build": {}}
+    model = with_built(make_model(status={"build": build}, model=source, precision="int4"))
+    with started(model, tmp_path) as process:
+        assert process.wait(SECONDS) == 0
+    assert read_folder((tmp_path / "link").resolve()) == files
+    said = status(model, tmp_path, 0)["model"]
+    assert (said["state"], said["digest"], said["cached"]) == ("Fetched", digest, True)
+
+
+def test_a_build_that_the_cache_has_lost_says_so(tmp_path: Path) -> None:
+    model = make_model(
+        model={"uri": "hf://org/name", "cache": {"claimName": "cache"}, "sha256": "0a" * 32, "offline": True}
+    )
+    with started(model, tmp_path) as process:
+        assert process.wait(SECONDS) == 1
+    said = status(model, tmp_path, 1)
+    assert conditions(said)["Ready"] == ("False", "ModelNotFound")
+    assert "0a" * 32 in message(said, "Ready")
 
 
 def test_a_folder_that_is_there_is_compared_by_the_same_digest(tmp_path: Path) -> None:

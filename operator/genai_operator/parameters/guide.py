@@ -122,8 +122,8 @@ BUILDER = Section(
             test="cluster/test_model_sources.py::"
             "test_a_tiny_model_is_served_from_a_configmap_and_its_adapters_from_a_hub",
             field="model.uri",
-            words="The folder that was written, wherever it is put ([sources](model-sources.md)). With model.build: the "
-            "cache.",
+            words="The folder that was written, wherever it is put ([sources](model-sources.md)). With model.build: "
+            "the cache.",
         ),
         Row(
             key="-p",

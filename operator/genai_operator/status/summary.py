@@ -89,6 +89,9 @@ def summarise_invalid(
     return status.model_dump(by_alias=True, exclude_none=True, mode="json")
 
 
+# Of a model that was built: it is in the cache or nowhere.
+_LOST = (Reason.MODEL_NOT_FOUND, Reason.CHECKSUM_MISMATCH)
+_BUILD_AGAIN = "to have it built again, set another spec.model.build.request"
 _SUMMARISED = (
     ConditionType.ACCEPTED,
     ConditionType.MODEL_AVAILABLE,
@@ -129,7 +132,9 @@ class _Seen:
 def _verdicts(model: GenAIModel, observed: ObservedModel, built: Verdict | None) -> dict[ConditionType, Verdict]:
     cause = first_cause(live_pods(observed), observed.deployment)
     if cause:
-        cause = replace(cause, message=named_source(model, observed, cause))
+        said = named_source(model, observed, cause)
+        lost = built is not None and cause.reason in _LOST
+        cause = replace(cause, message=f"{said}; {_BUILD_AGAIN}" if lost else said)
     seen = _Seen(model, observed, cause, _ready_pods(observed), out_of_service(model, observed), built)
     said = (_accepted, _model_available, _workload_available, _ready, _progressing, _degraded)
     found = {kind: decide(seen) for kind, decide in zip(_SUMMARISED, said, strict=True)}

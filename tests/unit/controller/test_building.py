@@ -14,6 +14,7 @@ from genai_operator.builders.build import build_job
 from genai_operator.builders.deployment import deployment
 from genai_operator.errors import InvalidModel
 from genai_operator.settings import OperatorSettings
+from genai_operator.status import summarise
 from genai_operator.status.build_failure import failed_build, hindered_build
 from genai_operator.status.building import Step, build_status, next_step
 from genai_operator.status.observed import BuildState, FetchProgress, ObservedBuild, ObservedModel, ObservedPod
@@ -391,3 +392,14 @@ def test_the_pairs_are_those_that_the_builder_of_this_release_names() -> None:
     said = line.split("combinations are:")[1].strip().rstrip('"').lower()
     told = {tuple(each.split()) for each in said.split(", ")}
     assert {(precision, provider) for provider, all_of_it in BUILDABLE.items() for precision in all_of_it} == told
+
+
+def test_a_cache_that_lost_the_build_says_how_to_have_it_back() -> None:
+    words = '{"reason": "ModelNotFound", "message": "it has not been fetched"}'
+    pod = ObservedPod("hello-1", "u", terminated_message=words, exit_code=1, preparation="fetch", template="t")
+    after = model(built(model()))
+    seen_now = ObservedModel(pods=(pod,), build=ObservedBuild(build_revision(after), BuildState.ANSWERED), now=NOW)
+    said = {each["type"]: each for each in summarise(after, seen_now)["conditions"]}
+    assert said["Ready"]["reason"] == "ModelNotFound"
+    assert "set another spec.model.build.request" in said["Ready"]["message"]
+    assert said["ModelBuilt"]["status"] == "True"
