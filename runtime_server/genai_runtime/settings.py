@@ -101,6 +101,7 @@ class Settings(BaseSettings):
     limit_max_tokens: Length = 0  # 0: bounded by the sequence length alone
     limit_prompt_tokens: Length = 0  # the same
     limit_choices: Annotated[int, Field(ge=1, le=128)] = 8  # of one request (n)
+    limit_guidance_bytes: Annotated[int, Field(ge=0, le=65_536)] | None = None  # 0: none; the bounds of a kind hold too
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None

@@ -5,7 +5,7 @@ How much is generated at once is `engine_spec.py`'s.
 
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, StrictBool, model_validator
+from pydantic import ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from genai_operator.api.base import ApiModel, cel
 
@@ -24,12 +24,19 @@ class Generation(ApiModel):
 
     max_tokens: int = Field(default=256, ge=1, le=1_048_576, description="New tokens when a request does not say.")
     max_tokens_limit: int = Field(
-        default=4096, ge=1, le=1_048_576, description="New tokens at most, whatever a request says."
+        default=4096, ge=1, le=1_048_576, description="New tokens at most; a request for more is refused."
     )
     prompt_tokens_limit: int | None = Field(
         default=None, ge=1, le=1_048_576, description="A longer prompt is refused. Absent: what fits the sequence."
     )
     choices_limit: int = Field(default=8, ge=1, le=128, description="Answers of one request (n) at most.")
+    guidance_bytes_limit: StrictInt | None = Field(
+        default=None,
+        ge=0,
+        le=65_536,
+        description="A larger schema, expression or grammar that an answer is to match is refused. 0: all are. Absent: "
+        "64 KiB of a schema, 16 KiB of a Lark grammar, 4 KiB of an expression, which hold in any case.",
+    )
     temperature: float | None = Field(default=None, ge=0, le=2, description="0 is greedy.")
     top_k: int | None = Field(default=None, ge=0, le=1_048_576, description="0 is off.")
     top_p: float | None = Field(default=None, gt=0, le=1, description="1 is off.")

@@ -152,6 +152,7 @@ def _requests(model: GenAIModel) -> dict[str, Any]:
         "warmup_max_tokens": warmup.max_tokens,
         **_given(
             limit_prompt_tokens=generation.prompt_tokens_limit,
+            limit_guidance_bytes=generation.guidance_bytes_limit,
             temperature=generation.temperature,
             top_k=generation.top_k,
             top_p=generation.top_p,

@@ -23,6 +23,7 @@ def read_limits(folder: Path, settings: Settings) -> Limits:
         settings.limit_max_tokens,
         settings.limit_prompt_tokens,
         _sampling(search, settings),
+        settings.limit_guidance_bytes,
     )
 
 

@@ -15,16 +15,24 @@ _MAX_DEPTH = 32
 _OPENING, _CLOSING = "([{", ")]}"
 
 
-def check_guidance(guidance: Guidance | None) -> Guidance | None:
-    """The guidance itself. Raises `InvalidRequest`."""
+def check_guidance(guidance: Guidance | None, most_bytes: int | None = None) -> Guidance | None:
+    """The guidance itself. `most_bytes`: the server's own limit, 0 for no guidance at all. Raises `InvalidRequest`."""
     if guidance is None:
         return None
+    if most_bytes == 0:
+        raise InvalidRequest(_FIELD, "is not taken by this server (generation.guidanceBytesLimit is 0): leave it out")
     kind, source = guidance.kind, guidance.source
     limit = _MAX_BYTES.get(kind)
     if limit is None:
         raise InvalidRequest(_FIELD, f"is of kind {str(kind)[:40]!r}; it must be one of {', '.join(_MAX_BYTES)}")
     check_characters(_FIELD, source)
     size = len(source.encode())
+    if most_bytes is not None and size > most_bytes:
+        raise InvalidRequest(
+            _FIELD,
+            f"has a {kind} of {size} bytes; this server takes {most_bytes} at most (generation.guidanceBytesLimit): "
+            "make it smaller",
+        )
     if size > limit:
         raise InvalidRequest(_FIELD, f"has a {kind} of {size} bytes; {limit} are allowed")
     if kind != "json_object" and not source.strip():

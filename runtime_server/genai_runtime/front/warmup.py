@@ -44,9 +44,10 @@ async def warm_up(service: GenerationService, metrics: Metrics, prompts: list[st
     """
     records: list[RequestRecord] = []
     for index, prompt in enumerate(prompts):
-        call = Call(text=prompt, options=Options(max_tokens=max_tokens))
+        model = service.served_model()
+        call = Call(text=prompt, options=Options(max_tokens=model.limits.at_most(max_tokens)))
         try:
-            request = await service.served_model().prepare(call, f"warmup-{index}")
+            request = await model.prepare(call, f"warmup-{index}")
         except RuntimeServerError as error:
             _log.warning("warm-up prompt cannot be used", index=index, reason=error.message)
             continue
@@ -73,8 +74,9 @@ async def timed(service: GenerationService, metrics: Metrics, profiles: Profiles
         limit = max(1, service.served_model().info.max_sequence_length - _TIMED_TOKENS)
         ids = await service.tokenize("Where does the time go?", add_special_tokens=False)
         prompt = list(itertools.islice(itertools.cycle(ids), min(_TIMED_PROMPT, limit)))
-        call = Call(ids=prompt, options=Options(max_tokens=_TIMED_TOKENS))
-        request = await service.served_model().prepare(call, "warmup-timed")
+        model = service.served_model()
+        call = Call(ids=prompt, options=Options(max_tokens=model.limits.at_most(_TIMED_TOKENS)))
+        request = await model.prepare(call, "warmup-timed")
         async for _ in service.run(request, RequestRecord("warmup", metrics, request.request_id, len(prompt))):
             pass
 
