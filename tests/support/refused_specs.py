@@ -289,6 +289,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"adapters": [{"name": "a", "uri": "hf://a/b", "sha256": "0a"}]},
         "spec.adapters[0].sha256",
     ),
+    "guidance beyond reason": (
+        {"generation": {"guidanceBytesLimit": 65_537}},
+        "spec.generation.guidanceBytesLimit",
+    ),
     "an adapter without a name": ({"adapters": [{"path": "a"}]}, "spec.adapters[0].name"),
     "two adapters of one name": (
         {"adapters": [{"name": "a", "path": "b"}, {"name": "a", "path": "c"}]},
