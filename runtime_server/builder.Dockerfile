@@ -24,7 +24,7 @@ COPY runtime_server/requirements-builder.txt /src/
 RUN python3 -m venv --system-site-packages --without-pip /opt/genai/venv \
     && uv pip install --quiet --no-deps --require-hashes --python /opt/genai/venv/bin/python -r /src/requirements-builder.txt \
     && cd /opt/genai/venv/lib/python3*/site-packages \
-    && rm -rf onnx/backend/test onnx/test onnxruntime/transformers onnxruntime/datasets onnxruntime/backend numpy/_core/include numpy/_core/lib \
+    && rm -rf onnx/backend/test onnx/test onnxruntime/datasets onnxruntime/backend numpy/_core/include numpy/_core/lib \
         numpy/f2py numpy/distutils huggingface_hub/inference huggingface_hub/cli \
     && find pygments/lexers -name '*.py' ! -name __init__.py ! -name _mapping.py -delete \
     && find . -type d -name tests -prune -exec rm -rf {} + \

@@ -15,6 +15,9 @@ _MODULE = "onnxruntime_genai.models.builder"
 _LAYER = re.compile(r"Reading layer (\d+)")
 _QUANTISED = "complete quantization of"
 _BAR = re.compile(r"\d+%\||\d+it \[|it/s\]")
+# Of no use without the lines that they belong to: places in a traceback, and progress bars.
+_NOISE = re.compile(rf"{_BAR.pattern}|^Traceback|^File \"|^[~^ ]+$|^raise |^return |^\\.\\.\\.<")
+_QUOTED = 5
 _QUIET = "matmul_nbits_quantizer"
 _MIB = 1 << 20
 _log = structlog.get_logger("genai_builder")
@@ -61,7 +64,7 @@ def failure(ended: Ended, who: str, remedy: str) -> Exception:
         return out_of_memory(
             f"{who} was killed {sure}: it had used {used} MiB of the {limit} that there are; raise {remedy}"
         )
-    lines = [line for line in ended.lines if not _BAR.search(line)]
+    lines = [line for line in ended.lines if not _NOISE.search(line)]
     said = lines[-1] if lines else "it said nothing"
-    before = f"; before that: {' | '.join(lines[:-1])}" if lines[1:] else ""
+    before = f"; before that: {' | '.join(lines[-_QUOTED:-1])}" if lines[1:] else ""
     return build_failed(f"{who} {ended.how}, with {used} MiB of memory at most: {said}{before}")
