@@ -140,8 +140,8 @@ def test_a_profile_from_start_to_report(
     genai: KubectlGenai, shared_model: ModelAccess, client: ClientPod, tmp_path: Path
 ) -> None:
     starting = genai.start("profile", "start", "hello", "--name", "slow", "--max-runs", "30", "-o", "json")
-    answers(genai, client, shared_model, "slow")
-    profile = end(starting, 120).json()
+    answers(client, shared_model, "slow")
+    profile = end(starting).json()
     assert (profile["status"]["phase"], profile["status"]["capturedRuns"]) == ("Complete", 30)
     fetched = genai.run("profile", "fetch", "slow", "-o", "json", folder=tmp_path).json()
     trace = tmp_path / fetched["file"]
@@ -160,9 +160,9 @@ def test_a_profile_from_start_to_report(
 
 def test_stop_keeps_what_was_captured(genai: KubectlGenai, shared_model: ModelAccess, client: ClientPod) -> None:
     starting = genai.start("profile", "start", "hello", "--name", "stopped", "--max-seconds", "600", "-o", "json")
-    answers(genai, client, shared_model, "stopped")
+    answers(client, shared_model, "stopped")
     assert genai.run("profile", "stop", "stopped").code == 0
-    assert end(starting, 60).json()["status"]["capturedRuns"] > 0
+    assert end(starting).json()["status"]["capturedRuns"] > 0
     assert "stopped" in genai.run("profile", "list").out
 
 
@@ -175,27 +175,22 @@ def test_the_one_file_talks_and_fetches_as_the_package_does(
     assert alone.run("bench", "hello", "-d", "1s", "--max-tokens", "4", "-o", "json").json()["failed"] == 0
     assert alone.run("top", "hello", "-o", "json").json()[0]["state"] == "SERVING"
     starting = alone.start("profile", "start", "hello", "--name", "alone", "--max-runs", "5", "-o", "json")
-    answers(genai, client, shared_model, "alone")
-    assert end(starting, 120).json()["status"]["phase"] == "Complete"
+    answers(client, shared_model, "alone")
+    assert end(starting).json()["status"]["phase"] == "Complete"
     fetched = alone.run("profile", "fetch", "alone", "-o", "json", folder=tmp_path).json()
     assert problems(tmp_path / fetched["file"]) == []
     assert alone.run("profile", "open", "alone.trace.json.gz", "--no-browser", folder=tmp_path).out == "alone.html\n"
 
 
-def answers(genai: KubectlGenai, client: ClientPod, model: ModelAccess, profile: str) -> None:
-    """Requests while the profile's window is open, until it has captured some."""
+def answers(client: ClientPod, model: ModelAccess, profile: str) -> None:
+    """A request while the profile's window is open, which captures some of it."""
 
     def is_open() -> bool:
-        found = genai.run("profile", "list", "-o", "json").json()["items"]
-        pods = [
-            pod
-            for each in found
-            if each["metadata"]["name"] == profile
-            for pod in each.get("status", {}).get("pods", [])
-        ]
+        found = model.cluster.get("GenAIProfile", profile, model.namespace) or {}
+        pods = found.get("status", {}).get("pods", [])
         return bool(pods) and all(pod["state"] == "Open" for pod in pods)
 
-    wait_until(f"the window of {profile} is open", is_open, 60)
+    wait_until(f"the window of {profile} is open", is_open, 180)
     client.ask(model.address, text=STORY, max_tokens=60)
 
 

@@ -56,7 +56,7 @@ class KubectlGenai:
             env=environment,
         )
 
-    def run(self, *arguments: str, folder: Path | None = None, seconds: float = 120, **variables: str) -> Ended:
+    def run(self, *arguments: str, folder: Path | None = None, seconds: float = 240, **variables: str) -> Ended:
         """A run to its end."""
         if self.inside:
             return self._inside(arguments, folder or Path.cwd(), variables)
@@ -88,7 +88,7 @@ def one_file(folder: Path) -> tuple[str, ...]:
     return (sys.executable, "-I", "-S", str(target))
 
 
-def end(process: subprocess.Popen[str], seconds: float = 60) -> Ended:
+def end(process: subprocess.Popen[str], seconds: float = 240) -> Ended:
     """Waits for a run that was started; no run may show a traceback."""
     try:
         out, err = process.communicate(timeout=seconds)

@@ -49,7 +49,7 @@ class Terminal:
         os.killpg(self._bash.pid, signal.SIGKILL)
         self._bash.communicate()
 
-    def run(self, commands: str, seconds: float = 60) -> Ended:
+    def run(self, commands: str, seconds: float = 240) -> Ended:
         """Types a block. Output is read when its last command has ended.
 
         Raises:
