@@ -16,7 +16,7 @@ _LAYER = re.compile(r"Reading layer (\d+)")
 _QUANTISED = "complete quantization of"
 _BAR = re.compile(r"\d+%\||\d+it \[|it/s\]")
 # Of no use without the lines that they belong to: places in a traceback, and progress bars.
-_NOISE = re.compile(rf"{_BAR.pattern}|^Traceback|^File \"|^[~^ ]+$|^raise |^return |^\\.\\.\\.<")
+_NOISE = re.compile(rf"{_BAR.pattern}|^Traceback|^File \"|^[~^ ]+$|^raise |^return |^\.{{3}}<")
 _QUOTED = 5
 _QUIET = "matmul_nbits_quantizer"
 _MIB = 1 << 20
