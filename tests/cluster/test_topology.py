@@ -30,14 +30,14 @@ def operators(cluster: LiveCluster) -> set[str]:
 def test_of_two_replicas_the_other_takes_over(cluster: LiveCluster, apply_model: Callable[..., ModelAccess]) -> None:
     release.install(cluster, "replicas=2")
     there = lambda: len(operators(cluster)) == 2 and holder(cluster) in operators(cluster)  # noqa: E731
-    wait_until("two operators, one of them at work", there, 60)
+    wait_until("two operators, one of them at work", there, 240)
     assert cluster.get("PodDisruptionBudget", release.RELEASE, release.NAMESPACE) is not None
     first = holder(cluster)
     # Killed, not told: the Lease is not given back and has to run out.
     cluster.delete("Pod", first, release.NAMESPACE, grace_seconds=0)
-    wait_until("the other holds the Lease", lambda: holder(cluster) in operators(cluster) - {first}, 60)
+    wait_until("the other holds the Lease", lambda: holder(cluster) in operators(cluster) - {first}, 240)
     model = apply_model(replicas=0)
-    model.wait_condition("Accepted", "True", seconds=30)
+    model.wait_condition("Accepted", "True", seconds=120)
 
 
 def test_named_namespaces_are_all_it_may_touch(
@@ -60,4 +60,4 @@ def test_named_namespaces_are_all_it_may_touch(
 
 def test_back_to_the_whole_cluster(cluster: LiveCluster, apply_model: Callable[..., ModelAccess]) -> None:
     assert cluster.get("PodDisruptionBudget", release.RELEASE, release.NAMESPACE) is None
-    apply_model(replicas=0).wait_condition("Accepted", "True", seconds=30)
+    apply_model(replicas=0).wait_condition("Accepted", "True", seconds=120)

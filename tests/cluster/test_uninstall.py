@@ -45,7 +45,7 @@ def test_helm_test_generates_an_answer_and_leaves_nothing(cluster: LiveCluster) 
     test = f"{release.RELEASE}-test"
     kinds = ("Pod", "GenAIModel", "Deployment", "ServiceAccount")
     gone = lambda: not [kind for kind in kinds if cluster.get(kind, test, release.NAMESPACE)]  # noqa: E731
-    wait_until("the test's objects gone", gone, 60)
+    wait_until("the test's objects gone", gone, 240)
 
 
 def test_upgrade_keeps_the_authority_and_the_pods(
@@ -63,7 +63,7 @@ def test_upgrade_keeps_the_authority_and_the_pods(
     release.wait_working(cluster)
     assert (authority(cluster), [pod["metadata"]["uid"] for pod in shared_model.pods()]) == before
     shared_model.annotate("terminate-session", "1")
-    shared_model.wait_condition("Ready", "False", "Halted", 30)
+    shared_model.wait_condition("Ready", "False", "Halted", 120)
     shared_model.annotate("terminate-session", None)
     shared_model.wait_ready()
 
@@ -79,7 +79,7 @@ def test_uninstall_keeps_models_serving_and_a_new_install_takes_them_over(
     release.install(cluster)
     release.wait_working(cluster)
     shared_model.annotate("terminate-session", "1")
-    shared_model.wait_condition("Ready", "False", "Halted", 30)
+    shared_model.wait_condition("Ready", "False", "Halted", 120)
     shared_model.annotate("terminate-session", None)
     shared_model.wait_ready()
     assert (authority(cluster), [pod["metadata"]["uid"] for pod in shared_model.pods()]) == before
@@ -89,5 +89,5 @@ def test_uninstall_without_keep_removes_every_model(cluster: LiveCluster, shared
     release.install(cluster, "crds.keep=false")
     cluster.helm("uninstall", release.RELEASE, "-n", release.NAMESPACE)
     gone = lambda: cluster.get("CustomResourceDefinition", CRD) is None  # noqa: E731
-    wait_until("the resource's definition gone", gone, 60)
-    wait_until("the model's pods gone", lambda: not shared_model.pods(), 60)
+    wait_until("the resource's definition gone", gone, 240)
+    wait_until("the model's pods gone", lambda: not shared_model.pods(), 240)

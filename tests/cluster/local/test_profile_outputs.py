@@ -81,7 +81,7 @@ def test_one_trace_of_both_pods_lies_in_the_claim(profiles: Profiles, claim: Pat
     profiles.delete("kept")
     namespace = profiles.model.namespace
     gone = lambda: profiles.model.cluster.get("Job", "kept-collector", namespace) is None  # noqa: E731
-    wait_until("the Job is collected as garbage", gone, 60)
+    wait_until("the Job is collected as garbage", gone, 240)
 
 
 def test_a_claim_that_does_not_exist_is_told_and_the_traces_stay_in_the_pods(profiles: Profiles) -> None:
@@ -95,7 +95,7 @@ def test_a_claim_that_does_not_exist_is_told_and_the_traces_stay_in_the_pods(pro
         conditions = {each["type"]: each for each in profiles.status("lost")["conditions"]}
         return 'persistentvolumeclaim "nowhere" not found' in conditions["Collected"]["message"]
 
-    wait_until("the condition names the claim", told, 60)
+    wait_until("the condition names the claim", told, 240)
     assert profiles.status("lost")["artifact"]["location"].startswith("pod://")
 
 
