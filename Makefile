@@ -102,6 +102,7 @@ unit: $(SYNCED) ## unit and contract tests: no cluster
 
 test: check up ## everything: check, then all tests on the cluster (TEST_PROCESSES=0: one after the other)
 	@$(RUN) -m imagebuild
+	$(RUN) -m imagebuild builder
 	$(RUN) -m support.programs
 	pytest tests --numprocesses $(TEST_PROCESSES) --no-loadscope-reorder --reruns 1 --reruns-delay 2 -raR --durations 20
 

@@ -181,7 +181,7 @@ def test_a_killed_operator_catches_up_and_a_stopped_one_gives_its_lease_back(ope
     assert operator.end(signal.SIGTERM) == 0
     lease = json.loads(operator.plane.kubectl("get", "lease", "genai-operator", "--output=json"))
     assert lease["spec"].get("holderIdentity", "") == ""
-    team.kubectl("delete", "genaimodel", "--all", "--wait", "--timeout=30s")  # no finalizer waits for the operator
+    team.kubectl("delete", "genaimodel", "--all", "--wait", "--timeout=120s")  # no finalizer waits for the operator
     operator.start()
 
 

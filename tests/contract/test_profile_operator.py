@@ -158,7 +158,7 @@ def test_suspended_and_deleted_in_mid_window(team: Team, start: Start) -> None:
         assert pod.state(window) == "COMPLETE"
         profiled.profile("deleted")
         other = profiled.wait_open("deleted")
-        team.kubectl("delete", "gap", "deleted", "--wait", "--timeout=10s")  # no finalizer waits for the operator
+        team.kubectl("delete", "gap", "deleted", "--wait", "--timeout=120s")  # no finalizer waits for the operator
         team.until(lambda: pod.state(other) != "OPEN", "closed")
 
 
@@ -176,7 +176,7 @@ def test_an_operator_that_is_killed_in_mid_window_goes_on(operator: Operator, te
         orphan = profiled.window_id("orphan")
         team.until(lambda: orphan in profiled.pods[0].windows, "the one that waited is open")
         operator.end(signal.SIGKILL)
-        team.kubectl("delete", "gap", "orphan", "--wait", "--timeout=10s")
+        team.kubectl("delete", "gap", "orphan", "--wait", "--timeout=120s")
         operator.start()
         team.until(lambda: profiled.pods[0].state(orphan) != "OPEN", "closed after the start")
 
@@ -205,7 +205,7 @@ def test_the_collectors_job_is_taken_by_the_api_server_and_owned_by_the_profile(
             return bool(json.loads(team.kubectl("get", "pods", "-l", f"{GROUP}/profile=slow", "-ojson"))["items"])
 
         team.until(made, "the collector's pod is admitted where Pod Security is restricted")
-        team.kubectl("delete", "gap", "slow", "--wait", "--timeout=10s")
+        team.kubectl("delete", "gap", "slow", "--wait", "--timeout=120s")
         team.until(lambda: team.find("job", "slow-collector") is None, "garbage collection")
 
 
