@@ -143,7 +143,7 @@ def _refused(found: Mapping[str, Any], tuning: Tuning) -> str:
 def _chosen(rows: Sequence[Mapping[str, Any]], name: str | None) -> str:
     """What the recommended build costs; empty where it is the present one."""
     return next(
-        (f"{name}: its perplexity is {row['increasePercent']:g} % above fp32's" for row in rows if row["name"] == name),
+        (f"with {name}, perplexity {row['increasePercent']:+g} % to fp32's" for row in rows if row["name"] == name),
         "",
     )
 
