@@ -80,7 +80,8 @@ def observed_pod(body: Object) -> ObservedPod:
     metadata = body.get("metadata", {})
     status = body.get("status") or {}
     container: Object = next(iter(status.get("containerStatuses") or ()), {})
-    telling = _stuck_initial_container(status) or container
+    stuck = _stuck_initial_container(status)
+    telling = stuck or container
     state = telling.get("state") or {}
     waiting = state.get("waiting") or {}
     terminated = state.get("terminated") or (telling.get("lastState") or {}).get("terminated") or {}
@@ -109,6 +110,7 @@ def observed_pod(body: Object) -> ObservedPod:
         gated=any(gate.get("conditionType") == CONDITION_MEASURED for gate in gates),
         measured=str(measured.get("status") or ""),
         measured_message=_text(measured.get("message")),
+        initial=str((stuck or _running_initial_container(status)).get("name") or ""),
         **_preparation(status),
     )
 
@@ -123,6 +125,11 @@ def _stuck_initial_container(status: Object) -> Object | None:
         if failed or waiting.get("reason") not in (None, "", "PodInitializing"):
             return dict(initial)
     return None
+
+
+def _running_initial_container(status: Object) -> Object:
+    statuses = status.get("initContainerStatuses") or ()
+    return next((dict(each) for each in statuses if "running" in (each.get("state") or {})), {})
 
 
 def _preparation(status: Object) -> dict[str, Any]:

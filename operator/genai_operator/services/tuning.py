@@ -100,11 +100,13 @@ class Tuning:
             self._wake(metadata.key, 0.0)  # what it says may be applied by the next pass
             return ObservedTuning(revision, TuningState.COMPLETE, result=parsed(last_line(newest)))
         if job.state is JobState.FAILED:
+            where = f" in its container {newest.initial}" if newest and newest.initial else ""
             said = failure(last_line(newest), job)
-            return ObservedTuning(revision, TuningState.FAILED, f"the tuning Job failed: {said}")
+            return ObservedTuning(revision, TuningState.FAILED, f"the tuning Job failed{where}: {said}")
         self._wake(metadata.key, _LOOK_SECONDS)
         cause = pod_cause(newest) if newest else None
-        return ObservedTuning(revision, TuningState.RUNNING, cause.message if cause else "the tuning Job runs")
+        where = f": {newest.initial}" if newest and newest.initial else ""
+        return ObservedTuning(revision, TuningState.RUNNING, cause.message if cause else f"the tuning Job runs{where}")
 
 
 def _taken(model: GenAIModel) -> ObservedTuning:

@@ -43,6 +43,7 @@ class ObservedPod:
     preparing: bool = False  # it runs
     prepared: bool = False  # it ended well
     folder_words: str = ""  # its last ones then
+    initial: str = ""  # the init container that runs now, or does not get anywhere
 
     @property
     def fetching(self) -> bool:

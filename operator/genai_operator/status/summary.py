@@ -136,8 +136,8 @@ def _verdicts(model: GenAIModel, observed: ObservedModel, built: Verdict | None)
         lost = built is not None and cause.reason in _LOST
         cause = replace(cause, message=f"{said}; {_BUILD_AGAIN}" if lost else said)
     seen = _Seen(model, observed, cause, _ready_pods(observed), out_of_service(model, observed), built)
-    said = (_accepted, _model_available, _workload_available, _ready, _progressing, _degraded)
-    found = {kind: decide(seen) for kind, decide in zip(_SUMMARISED, said, strict=True)}
+    every = (_accepted, _model_available, _workload_available, _ready, _progressing, _degraded)
+    found = {kind: decide(seen) for kind, decide in zip(_SUMMARISED, every, strict=True)}
     return found if built is None else {**found, ConditionType.MODEL_BUILT: built}
 
 

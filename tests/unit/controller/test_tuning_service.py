@@ -99,6 +99,29 @@ async def test_why_its_pod_does_not_start_is_told_while_it_is_so(world: World) -
     assert world.kube.find("GenAIModel", "hello") == before
 
 
+async def test_which_build_its_pod_makes_is_told_and_which_failed(world: World) -> None:
+    world.put_model(tuning={})
+    await world.settle()
+    job = world.kube.find("Job", JOB)
+    assert job is not None
+    pod = job_pod(JOB, job, {"waiting": {"reason": "PodInitializing"}})
+    fetched = {"name": "fetch", "state": {"terminated": {"exitCode": 0}}}
+    building = {"name": "build-int4-128-4", "state": {"running": {}}}
+    pod["status"]["initContainerStatuses"] = [fetched, building]
+    world.kube.put(pod)
+    await world.service.reconcile(KEY)
+    assert world.status()["recommended"]["message"] == "the tuning Job runs: build-int4-128-4"
+    words = json.dumps({"reason": "BuildFailed", "message": "the builder ended with 1"})
+    building["state"] = {"terminated": {"exitCode": 1, "message": words}}
+    world.kube.put(pod)
+    failed = [{"type": "Failed", "status": "True", "message": "it is over"}]
+    world.kube.put({**job, "status": {"conditions": failed}})
+    await world.settle()
+    found = world.status()["recommended"]
+    said = "the tuning Job failed in its container build-int4-128-4: the builder ended with 1; it is over"
+    assert (found["state"], found["message"]) == ("Failed", said)
+
+
 async def test_another_operator_goes_on_with_the_same_job(world: World) -> None:
     world.put_model(tuning={})
     await world.settle()
