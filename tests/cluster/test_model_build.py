@@ -147,6 +147,36 @@ def test_a_model_is_built_served_and_built_anew_while_it_serves(world: World, cl
     assert options(model) == {(128, 1)}
 
 
+def test_tuning_tries_another_build_beside_the_one_that_is_served(world: World) -> None:
+    """After the test above, which has made both: what is in the cache is not built again."""
+    nothing: Object = {"threads": [], "spinning": [], "batch": [], "prefillChunk": []}
+    sweep = {**nothing, "int4BlockSize": [32], "int4AccuracyLevel": [4], "maxPerplexityIncreasePercent": 1000}
+    load = {"clients": 1, "promptTokens": 8, "newTokens": 4}
+    model = world.make("tuned", replicas=0)
+    model.patch_spec(
+        model={"build": {"int4BlockSize": 128, "int4AccuracyLevel": 1}},
+        tuning={"load": load, "sweep": sweep, "maxSeconds": 20},
+    )
+
+    def ended() -> Object | None:
+        found: Object = model.status().get("recommended", {})
+        return found if found.get("state") in ("Complete", "Failed") else None
+
+    found = wait_until("the builds were compared", ended, BUILD_SECONDS)
+    assert found["state"] == "Complete", found
+    present, other = found["variants"]
+    named = [(each["precision"], each["int4BlockSize"], each["int4AccuracyLevel"]) for each in (present, other)]
+    assert named == [("int4", 128, 1), ("int4", 32, 4)]
+    quality = built(model)["quality"]
+    assert (present["perplexity"], present["increasePercent"]) == pytest.approx(
+        (quality["perplexity"], quality["increasePercent"]), abs=0.01
+    )
+    assert present["sizeBytes"] < other["sizeBytes"]
+    assert not [each for each in (present, other) if "refused" in each]
+    measured = "precision" not in found.get("notMeasured", ())  # a machine that is busy may leave no time for it
+    assert [each.get("tokensPerSecond", 0) > 0 for each in (present, other)] == [measured, measured]
+
+
 def test_what_cannot_be_built_says_why_and_where_the_log_is(world: World) -> None:
     """After the test above, which made that folder of the cache: it has no config.json."""
     model = world.make("folder", model={"uri": "pvc://cache/locks", "cache": {"claimName": "cache"}, "build": {}})
