@@ -57,7 +57,9 @@ class BuildStatus(ApiModel):
     )
     percent: int | None = Field(default=None, ge=0, le=100, description="Of what is fetched, then of the build.")
     pod: _Name | None = Field(default=None, description="The Job's pod, which has the logs.")
-    digest: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="Of the built folder.")
+    digest: Annotated[str, Field(max_length=64, pattern=model_uri.SHA256_PATTERN)] | None = Field(
+        default=None, description="Of the built folder."
+    )
     size_bytes: int | None = Field(default=None, ge=0)
     files: int | None = Field(default=None, ge=0)
     cached: bool | None = Field(default=None, description="It had been built before, and was found in the cache.")

@@ -14,7 +14,6 @@ from genai_operator.api.names import build_job_name, service_account_name
 from genai_operator.builders.environment import user_environment
 from genai_operator.builders.fetch import shared_resources, source_container
 from genai_operator.builders.metadata import owner_reference
-from genai_operator.builders.model_folder import max_bytes
 from genai_operator.builders.restricted import container_security, image_pull_secrets, pod_security
 from genai_operator.builders.runtime_image import plain_image
 from genai_operator.builders.scheduling import scheduling
@@ -38,6 +37,8 @@ _RETRIES = 3
 # The result is in the status by then, and the logs were to be had for a day.
 _KEPT_SECONDS = 86_400
 _LINK_SIZE_LIMIT = "1Mi"
+# What is large is put beside the cache.
+_TMP_SIZE_LIMIT = "1Gi"
 _TEXT = f"{PATH_EVALUATION}/text"
 
 
@@ -137,8 +138,7 @@ def _volumes(model: GenAIModel, build: Build, settings: BuilderSettings) -> list
     if isinstance(location, ClaimModel):
         source = {"persistentVolumeClaim": {"claimName": location.claim, "readOnly": True}}
     found: list[dict[str, Any]] = [
-        # The builder's scratch may hold as much as the source.
-        {"name": "tmp", "emptyDir": {"sizeLimit": str(max_bytes(model))}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE_LIMIT}},
         control_certificate(model).source(),
         *(each.source() for each in model_credentials(model, settings)),
         {"name": "models", **source},

@@ -265,7 +265,7 @@ def test_quality_that_cannot_be_measured_says_why() -> None:
     assert "quality not measured: cuda cannot run here" in said["message"]
 
 
-@pytest.mark.parametrize("result", [{}, {"digest": "a" * 65}, {**RESULT, "files": "many"}, {**RESULT, "quality": 3}])
+@pytest.mark.parametrize("result", [{}, {"digest": "--refresh"}, {**RESULT, "files": "many"}, {**RESULT, "quality": 3}])
 def test_a_result_that_cannot_be_read_is_a_failure(result: Object) -> None:
     found = build_status(model(), seen(model(), BuildState.COMPLETE, result=result))
     assert found is not None
