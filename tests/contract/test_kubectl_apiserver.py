@@ -366,6 +366,39 @@ def test_tune_has_it_measured_shows_it_and_puts_it_into_the_spec(world: KubectlW
     assert spec()["tuning"] == asked
 
 
+def test_tune_writes_another_build_into_the_spec_as_the_api_server_takes_it(world: KubectlWorld, model: str) -> None:
+    def body() -> dict[str, Any]:
+        return dict(json.loads(world.kubectl("get", "gaim", model, "-o", "json")))
+
+    source = {"uri": "hf://org/model", "cache": {"claimName": "cache"}, "build": {"int4BlockSize": 32}}
+    spec = {"model": source, "precision": "int4", "tuning": {"sweep": {"precision": ["int4", "int8"]}}}
+    world.kubectl("patch", "gaim", model, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
+    four_bits = {"precision": "int4", "int4BlockSize": 32, "int4AccuracyLevel": 4}
+    figures = {"sizeBytes": 2**20, "perplexity": 10.5, "increasePercent": 5.0, "tokensPerSecond": 100.0}
+    lossless = {"precision": "int8", "sizeBytes": 2**21, "perplexity": 10.01, "increasePercent": 0.1}
+    refused = {"precision": "fp32", "refused": "what it lost is not known"}
+    found = {
+        "state": "Complete",
+        "message": "faster",
+        "revision": "r",
+        "settings": {"precision": "int8"},
+        "at": TIME,
+        "tokensPerSecond": 120.0,
+        "baselineTokensPerSecond": 100.0,
+        "gainPercent": 20.0,
+        "variants": [{**four_bits, **figures}, {**lossless, "tokensPerSecond": 120.0, "gainPercent": 20.0}, refused],
+    }
+    world.status("gaim", model, {"observedGeneration": body()["metadata"]["generation"], "recommended": found})
+    done = world.genai.run("tune", model, "--apply")
+    assert done.code == 0, done.err
+    assert "int4, blocks of 32, level 4   100.0" in done.out
+    assert "+0.10 %" in done.out
+    assert "what it lost is not known" in done.out
+    assert "once it is built" in done.err
+    assert body()["spec"]["precision"] == "int8"
+    assert body()["spec"]["model"] == {**source, "build": {}}  # blocks are refused beside another precision
+
+
 def test_a_measurement_that_failed_is_told(world: KubectlWorld, model: str) -> None:
     tuning = world.genai.start("tune", model)
 
