@@ -219,6 +219,30 @@ def test_a_file_is_never_replaced_unasked(world: KubectlWorld, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["waited.trace.json.gz"]
 
 
+def test_the_pod_that_reads_a_claim_is_admitted_and_deleted(world: KubectlWorld, tmp_path: Path) -> None:
+    """Nothing runs it here, so the test says that it failed."""
+    world.genai.run("profile", "start", "read", "--name", "collected", "--no-wait")
+    world.make_pod("read-2", "read")
+    artifact = {"type": "PersistentVolumeClaim", "location": "pvc://traces/monday/trace.json.gz", "bytes": 7}
+    world.status("gap", "collected", {**COMPLETE, "artifact": artifact})
+    enforce = "pod-security.kubernetes.io/enforce"
+    world.kubectl("label", "namespace", NAMESPACE, f"{enforce}=restricted")
+    try:
+        fetching = world.genai.start("profile", "fetch", "collected", folder=tmp_path)
+
+        def readers() -> str:
+            return world.kubectl("get", "pods", "-l", "app.kubernetes.io/name=genai-reader", "-o", "name").strip()
+
+        _, _, name = wait_until("a pod is made", lambda: readers() or None, 60).partition("/")
+        world.status("pod", name, {"phase": "Failed", "message": "the claim is lost"})
+        ended = end(fetching)
+    finally:
+        world.kubectl("label", "namespace", NAMESPACE, f"{enforce}-")
+    assert (ended.code, "the claim is lost" in ended.err) == (1, True), ended.err
+    assert list(tmp_path.iterdir()) == []
+    wait_until("the pod is deleted", lambda: not readers(), 30)
+
+
 # --- looking on -------------------------------------------------------------------------------------------------------
 
 

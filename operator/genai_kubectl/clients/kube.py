@@ -128,6 +128,27 @@ class Kube:
         living = [pod for pod in items if not pod["metadata"].get("deletionTimestamp")]
         return sorted(living, key=lambda pod: str(pod["metadata"]["name"]))
 
+    def pod(self, name: str) -> Object:
+        """One pod. Raises `NotFound`."""
+        with telling(f"get pod {name}"):
+            answer = self.core.read_namespaced_pod(name, self.namespace, _preload_content=False, **_bounded())
+            found: Object = json.loads(answer.data)
+            return found
+
+    def create_pod(self, manifest: Mapping[str, Any]) -> Object:
+        """Creates one; the API server says what is wrong with it."""
+        with telling(f"create a pod in namespace {self.namespace}"):
+            answer = self.core.create_namespaced_pod(
+                self.namespace, dict(manifest), _preload_content=False, **_bounded()
+            )
+            made: Object = json.loads(answer.data)
+            return made
+
+    def delete_pod(self, name: str) -> None:
+        """Deletes one without waiting."""
+        with telling(f"delete pod {name}"):
+            self.core.delete_namespaced_pod(name, self.namespace, _preload_content=False, **_bounded())
+
     def events(self) -> list[Object]:
         """The namespace's events, the oldest first."""
         with telling(f"list events in namespace {self.namespace}"):

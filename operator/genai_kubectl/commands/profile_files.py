@@ -1,4 +1,4 @@
-"""A profile's traces as files: from the pods that hold them to one valid file, or none."""
+"""A profile's traces as files: from the pods that hold them, or from where they were collected, to one valid file."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,8 @@ from typing import Any
 
 from genai_kubectl.clients.kube import Kube
 from genai_kubectl.clients.programs import output_of
+from genai_kubectl.commands.profile_reader import read_collected
+from genai_kubectl.decisions.profile_artifact import is_collected
 from genai_kubectl.decisions.profile_state import PodTrace, pods, traces
 from genai_kubectl.decisions.quantities import size
 from genai_kubectl.errors import CommandFailed, NotFound
@@ -15,6 +17,7 @@ from genai_kubectl.names import PROFILES
 from genai_kubectl.output import progress
 from genai_kubectl.session import Session
 from genai_traces.check import problems
+from genai_traces.events import METADATA, read_events
 from genai_traces.join import JoinedTrace, join_traces
 from genai_traces.window_facts import WindowFacts
 
@@ -54,15 +57,20 @@ def trace_of(session: Session, source: str) -> Iterator[Path]:
 def fetch_joined(kube: Kube, profile: Mapping[str, Any], target: Path, *, allow_missing: bool) -> JoinedTrace:
     """Writes the pods' traces as one, whole or not at all.
 
+    Collected ones are read from the pods as well while those live, which needs no further rights.
+
     Raises:
         CommandFailed: a trace cannot be had, is damaged, or the file cannot be written; the message says which.
     """
     wanted = traces(profile, allow_missing=allow_missing)
     try:
         with tempfile.TemporaryDirectory(prefix=".genai-", dir=target.absolute().parent) as folder:
-            files = _fetch_all(kube, wanted, Path(folder))
             joined = Path(folder) / "joined"
-            written = join_traces(files, joined, _facts(profile))
+            if is_collected(profile) and not _all_live(kube, profile, wanted):
+                read_collected(kube, profile, joined, target)
+                written = JoinedTrace(_count(joined), joined.stat().st_size)
+            else:
+                written = join_traces(_fetch_all(kube, wanted, Path(folder)), joined, _facts(profile))
             found = problems(joined)
             if found:
                 raise CommandFailed(
@@ -72,6 +80,17 @@ def fetch_joined(kube: Kube, profile: Mapping[str, Any], target: Path, *, allow_
     except (OSError, ValueError) as error:
         raise CommandFailed(f"cannot write the trace of {profile['metadata']['name']!r}: {error}") from None
     return written
+
+
+def _all_live(kube: Kube, profile: Mapping[str, Any], wanted: list[PodTrace]) -> bool:
+    return {trace.pod for trace in wanted} <= {
+        str(pod["metadata"]["name"]) for pod in kube.pods(str(profile["spec"]["model"]))
+    }
+
+
+def _count(trace: Path) -> int:
+    """Its events without metadata."""
+    return sum(event["ph"] != METADATA for event in read_events(trace))
 
 
 def _fetch_all(kube: Kube, wanted: list[PodTrace], folder: Path) -> dict[str, Path]:

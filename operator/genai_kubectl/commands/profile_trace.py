@@ -54,6 +54,8 @@ def fetch(
         show(str(target))
         return
     show(f"{target}: {written.events} events, {size(written.bytes)}")
+    for each in missing_pods(profile):
+        note(each)
     note(f"open it in {_PERFETTO} (Open trace file), or: kubectl genai profile open {target}")
 
 

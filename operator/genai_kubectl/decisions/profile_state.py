@@ -59,7 +59,7 @@ def waiting_for(profile: Object) -> str:
 
 
 def traces(profile: Object, *, allow_missing: bool) -> list[PodTrace]:
-    """Where its pods' traces lie.
+    """Where its pods' traces lie. Pods in which nothing was to be captured have none, and miss none.
 
     Raises:
         CommandFailed: it has none yet, or, without `allow_missing`, a pod's trace is missing.
@@ -72,7 +72,9 @@ def traces(profile: Object, *, allow_missing: bool) -> list[PodTrace]:
         for pod in pods(profile)
         if pod.get("state") == "Complete" and pod.get("profileId")
     ]
-    missing = [pod for pod in pods(profile) if pod.get("state") != "Complete"]
+    missing = [
+        pod for pod in pods(profile) if pod.get("state") != "Complete" and pod.get("reason") != "NothingCaptured"
+    ]
     if not found:
         raise CommandFailed(f"{name!r} has no trace: {explanation(profile) or phase(profile)}")
     if missing and not allow_missing:

@@ -13,6 +13,7 @@ from genai_kubectl.decisions.profile_state import (
     PodTrace,
     explanation,
     list_row,
+    missing_pods,
     pod_rows,
     traces,
     waiting_for,
@@ -119,6 +120,13 @@ GONE = {"name": "hello-2", "state": "Failed", "reason": "PodGone", "message": "i
 
 def test_the_traces_are_those_of_complete_pods() -> None:
     assert traces(profile("Complete", COMPLETE), allow_missing=False) == [PodTrace("hello-1", "slow-1")]
+
+
+def test_a_pod_that_had_nothing_to_capture_misses_no_trace() -> None:
+    idle = {"name": "hello-3", "state": "Failed", "reason": "NothingCaptured"}
+    both = profile("Complete", COMPLETE, idle)
+    assert traces(both, allow_missing=False) == [PodTrace("hello-1", "slow-1")]
+    assert missing_pods(both) == ["no trace of pod hello-3: NothingCaptured"]
 
 
 def test_a_missing_trace_is_never_left_out_in_silence() -> None:
