@@ -85,7 +85,7 @@ class TokenLogprob:
     top: list[tuple[int, float]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one is made for each step of each stream, and making a frozen one takes four times as long
 class Tokens:
     """New tokens of one request, in order, without the one that ended it. `logprobs`: one a token, or none."""
 

@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import structlog
 
@@ -32,12 +34,12 @@ class EngineChild:
     def __init__(
         self,
         process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        transport: asyncio.Transport,
+        reader: frames.FrameReader,
     ) -> None:
         self._process = process
-        self._reader = frames.FrameReader(reader)
-        self._writer = writer
+        self._transport = transport
+        self._reader = reader
         self._fatal = ""
         self._killed_because = ""
 
@@ -53,13 +55,13 @@ class EngineChild:
                 pass_fds=(theirs.fileno(),),
                 env={**os.environ, **ENVIRONMENT, **(environment or {})},
             )
-            reader, writer = await asyncio.open_connection(sock=ours)
+            transport, reader = await asyncio.get_running_loop().create_connection(frames.FrameReader, sock=ours)
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        return cls(process, reader, writer)
+        return cls(process, transport, reader)
 
     @property
     def pid(self) -> int:
@@ -69,7 +71,7 @@ class EngineChild:
     async def load(self, spec: EngineSpec, engine: str) -> ModelInfo:
         """Load the model. Raises `ModelUnusable`, or `EngineFailure` if the process ends instead of answering."""
         self.send(frames.Load(spec, engine))
-        match await self.receive():
+        match await self._receive():
             case frames.Loaded(info):
                 return info
             case frames.LoadFailed(reason, message):
@@ -80,22 +82,39 @@ class EngineChild:
                 raise EngineFailure(f"the engine process answered {type(other).__name__} to being told to load")
 
     def send(self, message: frames.ToEngine) -> None:
-        """Queue one frame; lost if the process is gone, which the next `receive` tells."""
-        if not self._writer.is_closing():
-            self._writer.write(frames.encode(message))
+        """Queue one frame; lost if the process is gone, which `listen` tells."""
+        if not self._transport.is_closing():
+            self._transport.write(frames.encode(message))
 
-    async def receive(self) -> frames.Message | None:
+    async def listen(self, hear: Callable[[frames.Message], None]) -> None:
+        """`hear` gets every frame until the process is gone. Raises `EngineFailure` for one that cannot be read."""
+        with self._until_gone():
+            await self._reader.listen(partial(self._hear, hear))
+
+    async def _receive(self) -> frames.Message | None:
         """The next frame; None when the process is gone. Raises `EngineFailure` for one that cannot be read."""
-        try:
+        with self._until_gone():
             message = await self._reader.receive()
-        except (ConnectionError, EngineFailure) as error:
-            if isinstance(error, EngineFailure) and not self._reader.at_eof():
-                raise
-            return None
+            if not isinstance(message, frames.Fatal):
+                return message
+            self._fatal = message.message
+        return None
+
+    def _hear(self, hear: Callable[[frames.Message], None], message: frames.Message) -> None:
         if isinstance(message, frames.Fatal):
             self._fatal = message.message
-            return None
-        return message
+            self._transport.abort()  # nothing will follow
+        else:
+            hear(message)
+
+    @contextlib.contextmanager
+    def _until_gone(self) -> Iterator[None]:
+        """However the connection ended: that the process is gone is no error here."""
+        try:
+            yield
+        except (ConnectionError, EngineFailure) as error:
+            if isinstance(error, EngineFailure) and not self._reader.at_eof:
+                raise
 
     async def obituary(self, when: str) -> str:
         """Reap the process (killing it if it lingers) and say how it ended, for people."""
@@ -118,9 +137,7 @@ class EngineChild:
 
     async def end(self, grace: float) -> int:
         """Close the connection, wait `grace` seconds, then kill. Returns the exit status, -N for a signal."""
-        with contextlib.suppress(OSError):
-            self._writer.close()
-            await self._writer.wait_closed()
+        self._transport.close()
         try:
             async with asyncio.timeout(grace):
                 return await self._process.wait()

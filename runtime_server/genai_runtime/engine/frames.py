@@ -8,6 +8,8 @@ rare and go through pydantic. What a message does is the business of `worker.py`
 import asyncio
 import socket
 import struct
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,6 @@ from genai_runtime.generation import (
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024  # a prompt of a million tokens is 5 MB
 _LENGTH = struct.Struct(">I")
-_READ_BYTES = 256 * 1024
 _FIELDS = {kind: [field.name for field in fields(kind)] for kind in (Finished, WindowProgress)}
 
 
@@ -201,27 +202,77 @@ def receive(sock: socket.socket) -> Message | None:
     return decode(body)
 
 
-class FrameReader:
-    """`receive` for an event loop: whatever has come is read at once, and given out frame by frame."""
+class FrameReader(asyncio.Protocol):
+    """`receive` for an event loop, as the protocol of a connection."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
+        self._messages: deque[Message] = deque()  # that nobody has taken yet
+        self._hear: Callable[[Message], None] = self._messages.append
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: Exception | None = None  # why nothing more is read
+        self.at_eof = False  # nothing more can come
 
     async def receive(self) -> Message | None:
         """Read one frame. None: the peer closed between frames. Raises `EngineFailure` on a cut-off frame."""
-        while (body := self._take()) is None:
-            data = await self._reader.read(_READ_BYTES)
-            if not data:
-                if self._buffer:
-                    raise EngineFailure(f"the peer closed inside a frame: {len(self._buffer)} bytes of it came")
+        while not self._messages:
+            if self._over():
                 return None
-            self._buffer += data
-        return decode(body)
+            await self._news()
+        return self._messages.popleft()
 
-    def at_eof(self) -> bool:
-        """Whether nothing more can come."""
-        return self._reader.at_eof()
+    async def listen(self, hear: Callable[[Message], None]) -> None:
+        """`hear` gets every message from now on, at once; returns when the peer has closed.
+
+        A task that waits for each would cost every step of the engine a pass of the loop. Raises as `receive` does, and
+        what `hear` raises.
+        """
+        while self._messages:
+            hear(self._messages.popleft())
+        self._hear = hear
+        try:
+            while not self._over():
+                await self._news()
+        finally:
+            self._hear = self._messages.append
+
+    def data_received(self, data: bytes) -> None:
+        """Of `asyncio.Protocol`."""
+        if self._error is not None:
+            return
+        self._buffer += data
+        try:
+            while (body := self._take()) is not None:
+                self._hear(decode(body))
+        except Exception as error:
+            self._error = error
+        if self._waiter is not None and (self._messages or self._error is not None):
+            self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Of `asyncio.Protocol`."""
+        self.at_eof = True
+        if error is None and self._buffer:
+            error = EngineFailure(f"the peer closed inside a frame: {len(self._buffer)} bytes of it came")
+        self._error = self._error or error
+        self._wake()
+
+    def _over(self) -> bool:
+        if self._error is not None:
+            raise self._error
+        return self.at_eof
+
+    async def _news(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _take(self) -> bytes | None:
         """The first whole frame's body."""

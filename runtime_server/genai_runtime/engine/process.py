@@ -224,8 +224,7 @@ class EngineProcess:
     async def _read_until_death(self, child: EngineChild) -> str:
         when = "while it was serving"
         try:
-            while (message := await child.receive()) is not None:
-                self._dispatch(message)
+            await child.listen(self._dispatch)
         except EngineFailure as error:
             when = f"{when} ({error.message})"
         self._child = None

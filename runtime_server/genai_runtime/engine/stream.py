@@ -53,26 +53,23 @@ class GenerationStream:
         else:
             if self.overflowed:
                 return False
-            self._unread_bytes += _size(event)
+            self._unread_bytes += _size(event) if event.logprobs else len(event.ids) * _TOKEN_BYTES
             if self._unread_bytes > self._max_unread_bytes:
                 self.overflowed = True
                 return False
         self._events.append(event)
-        self._wake()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
         return True
 
     def fail(self, message: str) -> None:
         """The engine is gone: what has arrived is still delivered, then `EngineFailure`."""
         self._failure = message
-        self._wake()
-
-    def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
 
 def _size(event: Tokens) -> int:
-    """Bytes of memory, roughly."""
-    if not event.logprobs:
-        return len(event.ids) * _TOKEN_BYTES
+    """Bytes of memory, roughly, of tokens with log-probabilities."""
     return sum(_TOKEN_BYTES + _LOGPROB_BYTES * (1 + len(each.top)) for each in event.logprobs)

@@ -13,7 +13,7 @@ from genai_runtime.generation import Finished, GenerationRequest, TokenLogprob, 
 _SEEDS = 2**64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as `Tokens`
 class TextChunk:
     """New tokens of the choice `index` (0 to n-1), and the characters they completed."""
 
@@ -43,12 +43,24 @@ class Choice:
     wholly inside the stop string or after it never are. So the ids of all chunks are what usage counts.
     """
 
-    __slots__ = ("_detokenizer", "_ids", "_logprobs", "_request_id", "_stops", "_withheld", "end", "index", "touched")
+    __slots__ = (
+        "_detokenizer",
+        "_ids",
+        "_logprobs",
+        "_request_id",
+        "_stops",
+        "_withheld",
+        "end",
+        "index",
+        "stop",
+        "touched",
+    )
 
     def __init__(self, index: int, request_id: str, detokenizer: Detokenizer, stops: Sequence[str]) -> None:
         """`request_id` is the client's, the same for all choices."""
         self.index = index
         self.end: Finished | None = None
+        self.stop: str | None = None  # the stop string that was found; then nothing more comes out of this choice
         self.touched = False  # whether something has come that no chunk has told yet
         self._request_id = request_id
         self._detokenizer = detokenizer
@@ -56,11 +68,6 @@ class Choice:
         self._ids: list[int] = []
         self._logprobs: list[TokenLogprob] = []
         self._withheld: list[_Withheld] = []
-
-    @property
-    def stop(self) -> str | None:
-        """The stop string that was found; then nothing more comes out of this choice."""
-        return self._stops.found if self._stops is not None else None
 
     def add(self, tokens: Tokens) -> None:
         """New tokens, for the next chunk."""
@@ -80,6 +87,7 @@ class Choice:
         self._ids, self._logprobs, self.touched = [], [], False
         if self._stops is not None:
             text, ids, logprobs = self._until_stop(self._stops, ids, logprobs)
+            self.stop = self._stops.found
         else:
             text = self._detokenizer.push(ids) if ids else ""
             if self.end is not None:

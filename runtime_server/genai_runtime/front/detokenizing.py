@@ -3,7 +3,7 @@
 The concatenation of what a detokenizer gives out is what decoding all the ids at once would have given.
 """
 
-import codecs
+from codecs import utf_8_decode
 from typing import Protocol
 
 from genai_runtime.front.tokenizer import TextTokenizer, TokenBytes
@@ -13,7 +13,6 @@ _LONGEST_CHARACTER = 4
 _REPLACEMENT = "\ufffd"
 # Of the prompt, decoded before the first generated ids.
 _CONTEXT_TOKENS = 6
-_incremental_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class Detokenizer(Protocol):
@@ -38,21 +37,23 @@ def make_detokenizer(tokenizer: TextTokenizer, prompt: list[int]) -> Detokenizer
 class ByteDetokenizer:
     """For byte-level vocabularies (GPT-2's kind, most of today's): an id is bytes, whatever stands before it."""
 
-    __slots__ = ("_bytes", "_decoder")
+    __slots__ = ("_bytes", "_rest")
 
     def __init__(self, token_bytes: TokenBytes) -> None:
         self._bytes = token_bytes
-        self._decoder = _incremental_decoder("replace")
+        self._rest = b""  # of a character that is incomplete
 
     def push(self, ids: list[int]) -> str:
         """See `Detokenizer`."""
-        found = self._bytes
-        data = found[ids[0]] if len(ids) == 1 else b"".join([found[id_] for id_ in ids])
-        return self._decoder.decode(data)
+        data = self._rest + b"".join(map(self._bytes.__getitem__, ids))
+        text, used = utf_8_decode(data, "replace", False)
+        self._rest = data[used:]
+        return text
 
     def flush(self) -> str:
         """See `Detokenizer`."""
-        return self._decoder.decode(b"", final=True)
+        data, self._rest = self._rest, b""
+        return data.decode(errors="replace")
 
 
 class DecodingDetokenizer:

@@ -50,6 +50,7 @@ class GenerationRun:
         self._requests = requests
         self._record = record
         self._choices: dict[str, Choice] = {}
+        self.running = True  # whether more events will come
         self._timer: asyncio.TimerHandle | None = None
         self._message = ""
         self._bad_end: FinishReason | None = None
@@ -73,17 +74,14 @@ class GenerationRun:
         why = "the client's deadline passed" if client <= limit else f"the server's {max_seconds:g} s are over"
         self._timer = loop.call_at(until, self.end, FinishReason.DEADLINE, why)
 
-    @property
-    def running(self) -> bool:
-        """Whether more events will come."""
-        return bool(self._choices)
-
     async def next(self) -> list[TextChunk | Ending]:
         """What has happened since the last call; may be empty while the last character is incomplete.
 
         Raises `InvalidRequest`, before any event, for what only the engine can see of a request: a grammar, say.
         """
-        self._record.written()
+        record = self._record
+        if record.writing:
+            record.written()
         try:
             events = await self._stream.next_events()
         except EngineFailure as error:
@@ -99,12 +97,12 @@ class GenerationRun:
             else:
                 choice.finish(event)
         told: list[TextChunk | Ending] = []
-        began = self._record.timeline.now()
+        began = record.timeline.now() if record.timeline.recording else 0
         for id_, choice in [*self._choices.items()]:
             if choice.touched:
                 self._tell(id_, choice, told)
-        if told:
-            self._record.detokenised(began)
+        if began and told:
+            record.detokenised(began)
         return told
 
     def end(self, reason: FinishReason, message: str = "") -> None:
@@ -122,6 +120,7 @@ class GenerationRun:
         for request_id in self._choices:
             self._engine.cancel(request_id, FinishReason.CANCELLED)
         self._choices.clear()
+        self.running = False
 
     def _tell(self, request_id: str, choice: Choice, told: list[TextChunk | Ending]) -> None:
         """One choice's news, added to `told`."""
@@ -169,6 +168,7 @@ class GenerationRun:
         if reason not in _GOOD:
             self._bad_end = self._bad_end or reason
         if not self._choices:
+            self.running = False
             self._stop_timer()
             self._record.finished(self._bad_end or reason)
         return Ending(reason, self._record, message, engine_lost, choice.index, stop)

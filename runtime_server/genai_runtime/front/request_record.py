@@ -33,10 +33,10 @@ class RequestRecord:
     reason: str = ""  # how it ended: a FinishReason, or one of metrics.REFUSALS
     stage: str = "queued"  # queued, prefill, decode
     timeline: Timeline = field(default_factory=Timeline)  # of the profiling window that is open
+    writing: int = 0  # since when, on the timeline; 0: nothing, or nobody records it
     _arrived: float = field(default_factory=time.monotonic)
     _came: int = 0  # its arrival on the timeline
     _prepared: int = 0  # since when it waits
-    _writing: int = 0  # since when, on the timeline
     _last_token: float = 0.0
     _last_tokens: dict[int, float] = field(default_factory=dict)  # by choice
 
@@ -79,13 +79,13 @@ class RequestRecord:
         """Tokens became text, from `began` on the timeline to now; the protocol writes it now."""
         if self.timeline.recording:
             self.timeline.span("detokenise", self, began, each_token=True)
-            self._writing = self.timeline.now()
+            self.writing = self.timeline.now()
 
     def written(self) -> None:
         """The network has taken what was to be written, if anything was, or the client is gone."""
-        if self._writing:
-            self.timeline.span("network write", self, self._writing, each_token=True)
-            self._writing = 0
+        if self.writing:
+            self.timeline.span("network write", self, self.writing, each_token=True)
+            self.writing = 0
 
     def choice_finished(self, end: Finished) -> None:
         """What the engine says of one choice."""

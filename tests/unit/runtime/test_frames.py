@@ -137,38 +137,75 @@ def test_a_message_beyond_the_cap_is_not_sent() -> None:
 
 
 async def test_an_event_loop_reads_the_same() -> None:
-    reader = asyncio.StreamReader()
-    for message in MESSAGES:
-        reader.feed_data(frames.encode(message))
-    reader.feed_eof()
-    frame_reader = frames.FrameReader(reader)
-    assert [await frame_reader.receive() for _ in MESSAGES] == MESSAGES
-    assert await frame_reader.receive() is None
+    reader = frames.FrameReader()
+    reader.data_received(b"".join(map(frames.encode, MESSAGES)))
+    reader.connection_lost(None)
+    assert [await reader.receive() for _ in MESSAGES] == MESSAGES
+    assert await reader.receive() is None
+    assert reader.at_eof
 
 
 async def test_an_event_loop_reads_frames_that_come_in_pieces() -> None:
-    reader = asyncio.StreamReader()
-    frame_reader = frames.FrameReader(reader)
-    data = b"".join(frames.encode(message) for message in MESSAGES)
-    receiving = asyncio.create_task(receive_all(frame_reader))
-    for byte in data:
-        reader.feed_data(bytes([byte]))
+    reader = frames.FrameReader()
+    receiving = asyncio.create_task(receive_all(reader))
+    for byte in b"".join(map(frames.encode, MESSAGES)):
+        reader.data_received(bytes([byte]))
         await asyncio.sleep(0)
-    reader.feed_eof()
+    reader.connection_lost(None)
     assert await receiving == MESSAGES
 
 
-async def receive_all(frame_reader: frames.FrameReader) -> list[frames.Message]:
+async def receive_all(reader: frames.FrameReader) -> list[frames.Message]:
     found: list[frames.Message] = []
-    while (message := await frame_reader.receive()) is not None:
+    while (message := await reader.receive()) is not None:
         found.append(message)
     return found
 
 
 @pytest.mark.parametrize("sent", [b"\0\0", b"\0\0\0\x09abc", b"\0\0\0\x09"])
 async def test_an_event_loop_sees_a_cut_off_frame(sent: bytes) -> None:
-    reader = asyncio.StreamReader()
-    reader.feed_data(sent)
-    reader.feed_eof()
+    reader = frames.FrameReader()
+    reader.data_received(sent)
+    reader.connection_lost(None)
     with pytest.raises(EngineFailure, match="closed inside"):
-        await frames.FrameReader(reader).receive()
+        await reader.receive()
+
+
+async def test_a_listener_hears_what_came_before_it_and_then_each_at_once() -> None:
+    first, *others = MESSAGES
+    reader = frames.FrameReader()
+    reader.data_received(frames.encode(first))
+    heard: list[frames.Message] = []
+    listening = asyncio.create_task(reader.listen(heard.append))
+    await asyncio.sleep(0)
+    for number, message in enumerate(others, 2):
+        reader.data_received(frames.encode(message))
+        assert len(heard) == number, "it was kept for a later pass of the loop"
+    reader.connection_lost(None)
+    await listening
+    assert heard == MESSAGES
+
+
+async def test_a_listener_that_fails_ends_the_listening() -> None:
+    def hear(message: frames.Message) -> None:
+        heard.append(message)
+        raise EngineFailure("not this one")
+
+    heard: list[frames.Message] = []
+    reader = frames.FrameReader()
+    listening = asyncio.create_task(reader.listen(hear))
+    await asyncio.sleep(0)
+    reader.data_received(b"".join(map(frames.encode, MESSAGES)))
+    reader.data_received(frames.encode(MESSAGES[0]))
+    with pytest.raises(EngineFailure, match="not this one"):
+        await listening
+    assert heard == MESSAGES[:1]
+
+
+async def test_a_broken_connection_is_an_error() -> None:
+    reader = frames.FrameReader()
+    listening = asyncio.create_task(reader.listen(lambda message: None))
+    await asyncio.sleep(0)
+    reader.connection_lost(ConnectionResetError("gone"))
+    with pytest.raises(ConnectionResetError):
+        await listening

@@ -72,7 +72,8 @@ class ChunkMessage:
         message.Clear()
         message.text = chunk.text
         message.token_ids.extend(chunk.ids)
-        message.index = chunk.index
+        if chunk.index:
+            message.index = chunk.index
         if chunk.logprobs:
             message.logprobs.extend(map(_logprob, chunk.logprobs))
         return self._message

@@ -47,7 +47,7 @@ class StreamWriter:
     async def write(self, message: Any) -> None:
         """Raises `SlowReader` and `ClientGone`. The message may be reused when this returns."""
         self._since = self._loop.time()
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(self._loop)
         try:
             await self._write(message)
         except asyncio.CancelledError:

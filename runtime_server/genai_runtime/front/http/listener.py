@@ -56,29 +56,27 @@ class HttpListener:
         self._server.config.load()
         self._server.config.ssl = tls
         self._server.lifespan = self._server.config.lifespan_class(self._server.config)
-        self._running: asyncio.Task[None] | None = None
+        self._started = False
 
     async def start(self) -> None:
         """Serve."""
         await self._server.startup(sockets=[self._socket])
-        self._running = asyncio.create_task(self._server.main_loop())
+        # All that uvicorn's main loop is for here: it would wake this process ten times a second.
+        self._server.server_state.default_headers = self._server.config.encoded_headers
+        self._started = True
 
     def leave(self) -> None:
         """Refuse new connections, and have each one end with its next answer: clients ask elsewhere then."""
         for server in self._server.servers:
             server.close()
-        config = self._server.config
-        # uvicorn makes its default headers of these every second.
-        config.encoded_headers = [*config.encoded_headers, (b"connection", b"close")]
-        self._server.server_state.default_headers = config.encoded_headers
+        state = self._server.server_state
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
 
     async def close(self, grace: float) -> None:
         """Refuse new connections; answers that are on their way may finish within `grace` seconds."""
-        self._server.should_exit = True
-        if self._running is None:
+        if not self._started:
             self._socket.close()
             return
-        await self._running
         self._server.config.timeout_graceful_shutdown = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
