@@ -108,8 +108,8 @@ class Engine(ApiModel):
     )
     speculation: Literal["disabled", "ngram"] | None = Field(
         default=None,
-        description="ngram: guess the next tokens from the request's own text and check them in one run; the output "
-        "stays the same. Absent: disabled.",
+        description="ngram: guess the next tokens of a pod's only request from its own text and check them in one run; "
+        "where guesses do not pay, they stop by themselves. Absent: disabled.",
     )
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ A row is one measurement of one side: `{"section", "round", "side", "clients", â
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.console import Console
 from bench.latency import binding
 from bench.latency.models import Models
 from bench.latency.quota import limited
+from bench.latency.speculation import sides
 from genai_runtime.cli.launch import engine_spec
 from genai_runtime.cpu_limit import cpu_share, usable_cpus
 from genai_runtime.engine.process import EngineProcess
@@ -29,6 +30,7 @@ ON, OFF = "on", "off"
 CONTEXTS = (128, 1024)
 PROMPT, NEW = 64, 64
 _ONE = Load((1,), PROMPT, NEW)
+_SHORTEST, _PER_SECOND = 64, 64  # tokens of an answer in which guesses may be right
 
 
 @dataclass
@@ -136,6 +138,15 @@ async def profiling(field: Field, number: int) -> None:
         await process.stop()
 
 
+async def speculation(field: Field, number: int) -> None:
+    """Guessed tokens against none, for answers that repeat themselves and for those that only look so."""
+    for side in _turns(number):
+        spec = field.spec(speculation="ngram" if side == ON else "off")
+        found = await sides(spec, field.clients, max(_SHORTEST, int(_PER_SECOND * field.seconds)), number)
+        for (kind, clients), each in found.items():
+            field.add("speculation", number, side, clients=clients, context=kind, **asdict(each))
+
+
 PRACTICES = {
     "graph_optimization": graph_optimization,
     "threads": threads,
@@ -144,6 +155,7 @@ PRACTICES = {
     "reduced_precision": reduced_precision,
     "warm_up": warm_up,
     "profiling": profiling,
+    "speculation": speculation,
 }
 NOT_MEASURED = {"cuda_graphs": "CUDA graphs replay kernels of an NVIDIA GPU; on a CPU there is nothing to replay"}
 

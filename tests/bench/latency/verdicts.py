@@ -15,7 +15,7 @@ _NO_LOSS = 0.98
 SIZES = (1, 8)
 EVERY = (
     *("graph_optimization", "threads", "cuda_graphs", "io_binding"),
-    *("memory_arena_pattern", "reduced_precision", "warm_up", "profiling"),
+    *("memory_arena_pattern", "reduced_precision", "warm_up", "profiling", "speculation"),
 )
 
 

@@ -32,6 +32,42 @@ def test_right_guesses_become_longer_and_wrong_ones_pause() -> None:
     assert len(drafts.propose(99)) == FEWEST
 
 
+def test_guesses_that_are_always_wrong_cost_few_runs() -> None:
+    """In the time of a thousand tokens, each of which could be guessed at."""
+    drafts, lost = NgramDrafts([5] * 8), 0.0
+    for _ in range(1000):
+        if guess := drafts.propose(8):
+            drafts.judge(len(guess), 0)
+            lost += 0.4 * len(guess)
+        drafts.extend(5)
+    assert 0 < lost < 10
+
+
+def test_half_right_guesses_are_worth_it_and_go_on() -> None:
+    drafts, tried = NgramDrafts([5] * 8), 0
+    for _ in range(1000):
+        if guess := drafts.propose(8):
+            drafts.judge(len(guess), len(guess) // 2)
+            tried += 1
+        drafts.extend(5)
+    assert tried == 1000
+
+
+def test_a_try_that_is_right_brings_guesses_back() -> None:
+    drafts = NgramDrafts([5] * 8)
+    for _ in range(300):
+        if guess := drafts.propose(8):
+            drafts.judge(len(guess), 0)
+        drafts.extend(5)
+    tried = 0
+    for _ in range(700):
+        if guess := drafts.propose(8):
+            drafts.judge(len(guess), len(guess))
+            tried += 1
+        drafts.extend(5)
+    assert tried > 100
+
+
 @given(st.lists(st.integers(0, 3), max_size=60), st.integers(1, 10))
 def test_a_guess_begins_with_what_followed_the_same_tokens_the_last_time(tokens: list[int], most: int) -> None:
     guess = NgramDrafts(tokens).propose(most)
