@@ -54,7 +54,7 @@ BUILDER = Recipe(
         "runtime_server/requirements-builder.txt",
         *(f"runtime_server/{name}" for name in ("genai_protocol", "genai_runtime", "genai_builder")),
     ),
-    900,
+    1100,
     bases=(("BASE", "torch"),),
 )
 ALL = (OPERATOR, RUNTIME)
