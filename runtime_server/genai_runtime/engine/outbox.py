@@ -15,7 +15,8 @@ class Outbox:
     """Holds tokens back for about `interval` seconds, as near as whole steps come to it; 0 holds nothing back.
 
     The next step is taken to be as long as the last one. A request's first tokens, its end and a window's progress are
-    never held back. A request's events keep their order.
+    never held back, nor do they take other requests' tokens along, each of which would be a message more. A request's
+    events keep their order.
     """
 
     def __init__(self, interval: float, clock: Callable[[], float] = monotonic) -> None:
@@ -27,7 +28,7 @@ class Outbox:
         self._tokens: dict[str, Tokens] = {}
         self._finished: list[Finished] = []
         self._progress: list[WindowProgress] = []
-        self._urgent = False
+        self._urgent: set[str] = set()  # requests whose tokens are not held back
 
     def add(self, events: Iterable[EngineEvent]) -> None:
         """Take what a step has made."""
@@ -38,10 +39,9 @@ class Outbox:
                 case Finished(request_id):
                     self._finished.append(event)
                     self._begun.discard(request_id)
-                    self._urgent = True
+                    self._urgent.add(request_id)
                 case WindowProgress():
                     self._progress.append(event)
-                    self._urgent = True
 
     def take(self, *, hurry: bool) -> frames.Events | None:
         """What is to be sent after a step, if anything. `hurry`: nothing will follow soon, so nothing is held back."""
@@ -49,11 +49,17 @@ class Outbox:
         step, self._looked = now - self._looked, now
         if not (self._tokens or self._finished or self._progress):
             return None
-        if not (self._urgent or hurry or now + step / 2 - self._sent >= self._interval):
-            return None
-        frame = frames.Events(list(self._tokens.values()), self._finished, self._progress)
-        self._tokens, self._finished, self._progress = {}, [], []
-        self._urgent, self._sent = False, now
+        held = {}
+        if not (hurry or now + step / 2 - self._sent >= self._interval):
+            held = {id_: tokens for id_, tokens in self._tokens.items() if id_ not in self._urgent}
+            if len(held) == len(self._tokens) and not (self._finished or self._progress):
+                return None
+        told = [tokens for id_, tokens in self._tokens.items() if id_ not in held]
+        frame = frames.Events(told, self._finished, self._progress)
+        self._tokens, self._finished, self._progress = held, [], []
+        self._urgent.clear()
+        if not held:
+            self._sent = now
         return frame
 
     def _add_tokens(self, request_id: str, event: Tokens) -> None:
@@ -65,4 +71,4 @@ class Outbox:
         self._tokens[request_id] = event
         if request_id not in self._begun:
             self._begun.add(request_id)
-            self._urgent = True
+            self._urgent.add(request_id)

@@ -70,6 +70,8 @@ class Metrics:
         self.kv_tokens = 0  # positions that the KV cache has; 0: not known
         self.max_adapters = 0
         self.shown_running = self.shown_waiting = 0
+        self.running.set_function(lambda: self.shown_running)
+        self.waiting.set_function(lambda: self.shown_waiting)
         self.adapters_in_use: Callable[[], tuple[set[str], set[str]]] = lambda: (set(), set())
         self._build = Info("genai_build", "Versions and what the model runs on.", registry=registry)
         self._build.info({"version": version("genai-operator")})
@@ -86,8 +88,6 @@ class Metrics:
     def show_load(self, running: int, waiting: int) -> None:
         """Requests that hold slots, and that wait for one."""
         self.shown_running, self.shown_waiting = running, waiting
-        self.running.set(running)
-        self.waiting.set(waiting)
 
     def show_finished(self, request: FinishedRequest, reason: FinishReason) -> None:
         """An accepted request ended."""

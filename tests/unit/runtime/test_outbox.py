@@ -46,14 +46,26 @@ def test_tokens_are_held_for_as_many_steps_as_come_nearest() -> None:
     assert sent == [[], [], [2, 3, 4], [], [], [5, 6, 7]]  # 36 ms are nearer to 33 than 24
 
 
-def test_another_ones_first_token_takes_along_what_is_held() -> None:
-    box, _ = outbox()
+def test_another_ones_first_token_or_end_leaves_what_is_held() -> None:
+    box, clock = outbox()
     box.add([Tokens("a", [1])])
     box.take(hurry=False)
+    clock.now += 0.005
     box.add([Tokens("a", [2]), Tokens("b", [9])])
-    frame = box.take(hurry=False)
-    assert frame is not None
-    assert frame.tokens == [Tokens("a", [2]), Tokens("b", [9])]
+    first = box.take(hurry=False)
+    assert first is not None
+    assert first.tokens == [Tokens("b", [9])]
+    clock.now += 0.005
+    end = Finished("b", FinishReason.LENGTH, 1, 2)
+    box.add([Tokens("a", [3]), Tokens("b", [10]), end])
+    last = box.take(hurry=False)
+    assert last is not None
+    assert (last.tokens, last.finished) == ([Tokens("b", [10])], [end])
+    clock.now += 0.010
+    box.add([Tokens("a", [4])])
+    held = box.take(hurry=False)
+    assert held is not None, "the others' frames put it off"
+    assert held.tokens == [Tokens("a", [2, 3, 4])]
 
 
 def test_an_end_is_told_at_once_after_all_its_tokens() -> None:
@@ -90,10 +102,14 @@ def test_nothing_is_held_where_nothing_will_follow_or_nothing_may_be_held() -> N
 
 
 def test_a_windows_progress_is_told_at_once() -> None:
-    box, _ = outbox()
+    box, clock = outbox()
     progress = WindowProgress("w", 1, 1, 1, 0)
+    box.add([Tokens("a", [1])])
     box.take(hurry=False)
-    box.add([progress])
+    clock.now += 0.005
+    box.add([Tokens("a", [2]), progress])
     frame = box.take(hurry=False)
     assert frame is not None
-    assert frame.progress == [progress]
+    assert (frame.tokens, frame.progress) == ([], [progress])
+    assert box.take(hurry=False) is None
+    assert box.take(hurry=True) is not None
