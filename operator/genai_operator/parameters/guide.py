@@ -65,7 +65,7 @@ HTTP = Section(
             key="max_tokens",
             test="unit/runtime/test_validation.py::test_new_tokens_are_bounded",
             field="generation.maxTokens",
-            words="The default of a request; generation.maxTokensLimit bounds it.",
+            words="The default of a request; a request for more than generation.maxTokensLimit is refused.",
         ),
         Row(
             key="temperature",
