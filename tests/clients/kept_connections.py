@@ -40,8 +40,13 @@ class GrpcClient(Client):
 
     def __init__(self, target: str, policy: str) -> None:
         super().__init__(f"{policy} {target}")
-        # Without an own pool all channels of this process that look alike would share connections.
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.lb_policy_name", policy)]
+        # Without an own pool all channels of this process that look alike would share connections. Names are looked up
+        # again after a second instead of 30, which a client that is spread needs when all pods are replaced at once.
+        options: list[tuple[str, int | str]] = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.dns_min_time_between_resolutions_ms", 1000),
+            ("grpc.lb_policy_name", policy),
+        ]
         self._channel = grpc.aio.insecure_channel(target, options=options)
         self._stub = rpc.GenAIServiceStub(self._channel)
 

@@ -1,4 +1,7 @@
-"""Clients in a pod: the demo's gRPC and HTTP programs in a pod of the runtime image, run by `kubectl exec`."""
+"""Clients in a pod: the demo's gRPC and HTTP programs in a pod of the runtime image, run by `kubectl exec`.
+
+A third program keeps its connections and asks until it is told to end.
+"""
 
 import json
 import subprocess
@@ -10,6 +13,7 @@ from support.live_cluster import LiveCluster, Object, wait_until
 
 _DEMO = Path(__file__).parents[2] / "examples" / "demo"
 GRPC_PROGRAM, HTTP_PROGRAM = _DEMO / "client.py", _DEMO / "http_client.py"
+KEPT_PROGRAM = Path(__file__).parents[1] / "clients" / "kept_connections.py"
 RUNTIME_IMAGE = "localhost/genai-runtime:dev"
 NAME = "client"
 
@@ -20,7 +24,7 @@ def client_manifests(namespace: str) -> list[Object]:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": NAME, "namespace": namespace},
-        "data": {each.name: each.read_text(encoding="utf-8") for each in (GRPC_PROGRAM, HTTP_PROGRAM)},
+        "data": {each.name: each.read_text(encoding="utf-8") for each in (GRPC_PROGRAM, HTTP_PROGRAM, KEPT_PROGRAM)},
     }
     container = {
         "name": NAME,
@@ -84,6 +88,35 @@ class RunningClient:
         return self._process.poll() is None
 
 
+class KeptConnections:
+    """Clients that keep their connections, and ask one question after the other until `failed`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def calls(self) -> list[int]:
+        """How many each client has made."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return list(json.loads(self._process.stdout.readline())["calls"])
+
+    def wait_go_on(self) -> None:
+        """Waits until each client has made another four calls."""
+        before = self.calls()
+
+        def more() -> bool:
+            return all(now >= then + 4 for then, now in zip(before, self.calls(), strict=True))
+
+        wait_until("each client's next answers", more, 120)
+
+    def failed(self) -> list[str]:
+        """Ends them; what went wrong."""
+        output, _ = self._process.communicate("", timeout=120)
+        return list(json.loads(output.splitlines()[-1])["failed"])
+
+
 class ClientPod:
     """The waiting pod; each call runs a program in it once."""
 
@@ -100,7 +133,7 @@ class ClientPod:
             containers = pod.get("status", {}).get("containerStatuses", [])
             return any("running" in each.get("state", {}) for each in containers)
 
-        wait_until("client pod running", running, 60)
+        wait_until("client pod running", running, 180)
 
     @property
     def ip(self) -> str:
@@ -126,6 +159,18 @@ class ClientPod:
             text=True,
         )
         return RunningClient(process)
+
+    def keep_asking(self, *arguments: str) -> KeptConnections:
+        """Starts clients as `tests/clients/kept_connections.py` says."""
+        command = ["python", "-u", f"/client/{KEPT_PROGRAM.name}", *arguments]
+        process = subprocess.Popen(
+            self._cluster.command("kubectl", "exec", "-i", "-n", self._namespace, NAME, "--", *command),
+            env=self._cluster.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return KeptConnections(process)
 
     def run(self, command: str, address: str, **options: object) -> list[dict[str, Any]]:
         """Runs a command of the gRPC program to its end and returns its lines."""
