@@ -6,7 +6,7 @@
 Writes build/bench/runtime-options.json. The cluster is the one that CLUSTER names; the benchmark's own process speaks
 to the pods, so it has to run where pods' addresses are reached: on the local cluster, or on a node. A missed goal is no
 failure. Acknowledgements count from the patch to a status that says all pods have it, as its watcher sees it;
-terminations from the pod's own log line to the last message at the client. A window's cost is CPU time a token of one
+terminations from the pod's own log line to the last message at the client. A window's cost is CPU time of one
 engine: operator and API server use the same cores as the pods here, so tokens a second tell more about them.
 """
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.runtime_options.cost import Slice, cpu_costs, rate_costs, server_cost
-from bench.runtime_options.engine_cost import KINDS, engine_cost, percents, spread
+from bench.runtime_options.engine_cost import KINDS, Block, engine_cost, percents, spread
 
 
 def made(number: int, kind: str, tokens: int, cpu_ms: int) -> Slice:
@@ -27,7 +27,9 @@ def test_ratios_are_of_the_same_round() -> None:
     ]
     assert cpu_costs(slices, "1 in 100") == pytest.approx([10, 10])
     assert rate_costs(slices, "1 in 100") == pytest.approx([10, 0])
-    assert percents([100, 100, 10, 10], [90, 120, 10, 12]) == pytest.approx([5, 10])
+    without = [Block(100, 100), Block(100, 100), Block(10, 10), Block(10, 10)]
+    within = [Block(100, 200), Block(100, 200), Block(11, 11), Block(10, 10)]
+    assert percents(without, within) == pytest.approx([1, 5])
     assert spread([3, 1, 2]) == {"median": 2, "lower_quartile": 1, "upper_quartile": 3}
     assert spread([7])["upper_quartile"] == 7
 
@@ -35,8 +37,8 @@ def test_ratios_are_of_the_same_round() -> None:
 @pytest.mark.model
 def test_blocks_of_an_engine_are_measured() -> None:
     found = engine_cost(1)
-    assert {kind: len(values) for kind, values in found["microseconds_per_token"].items()} == dict.fromkeys(KINDS, 2)
-    assert min(min(values) for values in found["microseconds_per_token"].values()) > 0
+    assert {kind: len(blocks) for kind, blocks in found["blocks"].items()} == dict.fromkeys(KINDS, 2)
+    assert min(time for blocks in found["blocks"].values() for block in blocks for time in block) > 0
     assert set(found["percent"]) == set(KINDS) - {"none"}
 
 
