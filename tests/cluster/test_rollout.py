@@ -23,7 +23,7 @@ def all_pods(model: ModelAccess) -> set[str]:
 
 def test_a_roll_out_loses_no_request(apply_model: Callable[..., ModelAccess], client: ClientPod) -> None:
     # New pods are ready for five seconds before old ones go, so that clients that are spread have found them.
-    model = apply_model(replicas=2, minReadySeconds=5, server={"drainSeconds": 12})
+    model = apply_model(replicas=2, minReadySeconds=5, server={"drainSeconds": 20})
     model.wait_ready(2)
     before = all_pods(model)
     spread = f"dns:///{headless_service_name(model.name)}.{model.namespace}.svc:{PORT}"

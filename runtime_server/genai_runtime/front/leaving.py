@@ -14,8 +14,8 @@ from pathlib import Path
 
 # gRPC's own: a connection's age is up to a tenth more or less.
 _JITTER = 1.1
-# For a farewell to go out and be answered, on a machine that is busy.
-_FAREWELL_SECONDS = 1.0
+# For farewells to go out and be answered, on a machine that is busy: seconds, and a share of the drain.
+_FAREWELL_SECONDS, _FAREWELL_SHARE = 1.0, 0.1
 _LOOK_SECONDS = 0.1
 # More often than that nobody is asked to connect anew.
 _SHORTEST_SECONDS = 1.0
@@ -27,9 +27,9 @@ def connection_age(longest: float, drain: float) -> float:
     return age if age >= _SHORTEST_SECONDS else 0.0
 
 
-def seconds_to_leave(age: float) -> float:
+def seconds_to_leave(age: float, drain: float) -> float:
     """When the last connection of that age has been told, and nothing is on its way any more."""
-    return age * _JITTER + _FAREWELL_SECONDS
+    return age * _JITTER + max(_FAREWELL_SECONDS, drain * _FAREWELL_SHARE)
 
 
 def stop_listening(port: int) -> None:

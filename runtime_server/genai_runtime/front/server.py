@@ -194,7 +194,8 @@ class RuntimeServer:
             self._http.leave()
             ports.add(self._http.port)
         _log.info("leaving", running=self._admission.running, waiting=self._admission.waiting)
-        await self._before_hurry(nobody_connected(ports), seconds_to_leave(self._connection_age))
+        longest = seconds_to_leave(self._connection_age, self._settings.drain_seconds)
+        await self._before_hurry(nobody_connected(ports), longest)
 
     async def _drain(self) -> None:
         """Running and waiting streams may finish; when the time is over each gets its typed end."""

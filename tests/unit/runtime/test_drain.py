@@ -104,11 +104,11 @@ async def test_a_server_that_is_only_leaving_serves_and_refuses_as_before() -> N
 
 
 @pytest.mark.parametrize(
-    ("longest", "drain", "age"), [(10, 30, 10), (10, 3600, 10), (10, 9, 3), (10, 2.9, 0), (0, 30, 0)]
+    ("longest", "drain", "age"), [(10, 30, 10), (10, 3600, 10), (10, 9, 3), (10, 3, 1), (10, 2.9, 0), (0, 30, 0)]
 )
 def test_a_connections_age_leaves_most_of_the_drain_to_what_runs(longest: float, drain: float, age: float) -> None:
     assert connection_age(longest, drain) == age
-    assert not age or seconds_to_leave(age) < drain
+    assert not age or seconds_to_leave(age, drain) < drain
 
 
 @pytest.mark.parametrize("seconds", [0, 3601, 2**32 - 1])
