@@ -21,7 +21,7 @@ from support.api_requests import ApiRequests, api_requests
 from support.broken_specs import every_break, told_by_the_model
 from support.control_ca import write_ca
 from support.control_plane import control_plane
-from support.operator_process import Operator, install_crds
+from support.operator_process import Operator, install_crds, new_team
 from support.random_specs import FIELDS, SPEC_SCHEMA, Spec, rule_breaking_spec, valid_spec
 
 pytestmark = pytest.mark.timeout(1200)
@@ -71,17 +71,29 @@ def model(name: str, spec: Spec) -> Object:
     return {"apiVersion": "genai-operator.io/v1alpha1", "kind": "GenAIModel", "metadata": {"name": name}, "spec": spec}
 
 
-def test_good_specs_become_children(operator: Operator) -> None:
-    specs = [valid_spec(number) for number in range(GOOD)]
+def test_good_specs_become_children(operator: Operator, request: pytest.FixtureRequest) -> None:
+    namespaces = [new_team(operator.plane, request, str(number)).name for number in range(0, GOOD, BATCH)]
+    specs = asyncio.run(all_become_children(operator, namespaces))
     used = {place for spec in specs for place in places(spec)}
     never = ["/".join(map(str, where)) for where, _ in FIELDS if where not in used]
     assert never == [], "no spec has these; give random_specs a word of their form"
-    for start in range(0, GOOD, BATCH):
-        namespace = f"good-{start}"
-        operator.plane.kubectl("create", "namespace", namespace)
-        bodies = [model(f"m{number}", specs[number]) for number in range(start, start + BATCH)]
-        asyncio.run(become_children(operator, namespace, bodies))
     assert_calm(operator)
+
+
+async def all_become_children(operator: Operator, namespaces: list[str]) -> list[Spec]:
+    """Drawing takes a while: the operator works on the specs of a namespace while those of the next are drawn."""
+    specs: list[Spec] = []
+    made: asyncio.Task[None] | None = None
+    for namespace in namespaces:
+        numbers = range(len(specs), len(specs) + BATCH)
+        specs += await asyncio.to_thread(lambda drawn=numbers: [valid_spec(each) for each in drawn])
+        if made is not None:
+            await made
+        bodies = [model(f"m{each}", specs[each]) for each in numbers]
+        made = asyncio.create_task(become_children(operator, namespace, bodies))
+    assert made is not None
+    await made
+    return specs
 
 
 async def become_children(operator: Operator, namespace: str, bodies: list[Object]) -> None:
@@ -125,23 +137,23 @@ def condition(body: Object) -> Object:
     return next((dict(each) for each in conditions if each["type"] == "Accepted"), {})
 
 
-def test_bad_specs_are_refused_by_the_name_of_the_field(operator: Operator) -> None:
+def test_bad_specs_are_refused_by_the_name_of_the_field(operator: Operator, request: pytest.FixtureRequest) -> None:
     broken = [each.spec(Random(number)) for number, each in enumerate(every_break())]
     untold = [name for spec, name in broken if not told_by_the_model(spec, name)]
     assert untold == [], "the operator would take these if they were stored already"
     breaking = (found for number in count() if (found := rule_breaking_spec(number)))
     broken += islice(breaking, max(_BREAKING_RULES, BAD - len(broken)))
     assert len(broken) >= BAD
-    operator.plane.kubectl("create", "namespace", "bad")
-    answers = asyncio.run(dry_run(operator, [spec for spec, _ in broken]))
+    namespace = new_team(operator.plane, request).name
+    answers = asyncio.run(dry_run(operator, namespace, [spec for spec, _ in broken]))
     told = [(spec, name, code, said) for (spec, name), (code, said) in zip(broken, answers, strict=True)]
     assert [spec for spec, _, code, _ in told if code < 400] == []
     assert [(name, said["message"][:500]) for _, name, _, said in told if name not in said["message"]] == []
     assert_calm(operator)
 
 
-async def dry_run(operator: Operator, specs: list[Spec]) -> list[tuple[int, Object]]:
-    async with api_requests(operator.plane, "bad") as requests:
+async def dry_run(operator: Operator, namespace: str, specs: list[Spec]) -> list[tuple[int, Object]]:
+    async with api_requests(operator.plane, namespace) as requests:
         return await requests.create_models((model(f"m{number}", spec) for number, spec in enumerate(specs)), dry=True)
 
 

@@ -138,9 +138,9 @@ class Team:
         self.until(lambda: self.condition(name, "Progressing") == ("False", "Complete"), f"{name} is complete")
 
 
-def new_team(plane: ControlPlane, request: pytest.FixtureRequest) -> Team:
-    """A namespace named after the test, and a new one when the test runs again."""
-    name = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:58].rstrip("-").lower()
-    name = f"{name}-{uuid.uuid4().hex[:4]}"
+def new_team(plane: ControlPlane, request: pytest.FixtureRequest, part: str = "") -> Team:
+    """A namespace named after the test and its part, if it has parts; a new one when the test runs again."""
+    name = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:54].rstrip("-").lower()
+    name = f"{name}-{part}{uuid.uuid4().hex[:4]}"
     plane.kubectl("create", "namespace", name)
     return Team(plane, name)
