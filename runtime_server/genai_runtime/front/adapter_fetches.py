@@ -28,6 +28,7 @@ class AdapterFetches:
         self._found: dict[AdapterSource, Found] = {}
         self._tries: dict[str, int] = {}
         self._again: dict[str, asyncio.TimerHandle] = {}
+        self._retried: set[str] = set()
         self._running: tuple[AdapterSource, asyncio.Task[Found]] | None = None
         self._worker: asyncio.Task[None] | None = None
         self._stopped = False
@@ -40,14 +41,20 @@ class AdapterFetches:
         return {name: each.folder / self._wanted[name].path for name, each in found.items()}
 
     @property
-    def pending(self) -> list[str]:
+    def coming(self) -> list[str]:
         """Those that have neither come nor failed."""
         return [name for name, source in self._wanted.items() if source not in self._found and name not in self.failed]
+
+    def _due(self) -> str | None:
+        """The next one to fetch."""
+        absent = (name for name, source in self._wanted.items() if source not in self._found)
+        return next((name for name in absent if name not in self.failed or name in self._retried), None)
 
     def want(self, wanted: Mapping[str, AdapterSource]) -> None:
         """Have these and no others; what failed is tried again."""
         self._wanted = dict(wanted)
         self.failed.clear()
+        self._retried.clear()
         self._tries.clear()
         for timer in self._again.values():
             timer.cancel()
@@ -63,7 +70,7 @@ class AdapterFetches:
         self._stopped = True
         self.want({})
         if self._worker is not None:
-            await self._worker
+            await asyncio.gather(self._worker, return_exceptions=True)
 
     def _go_on(self) -> None:
         if self._worker is None or self._worker.done():
@@ -73,10 +80,13 @@ class AdapterFetches:
             self._worker.add_done_callback(_log_bug)
 
     async def _work(self) -> None:
-        while self.pending:
-            await self._next(self.pending[0])
-        if not self._stopped:
-            await asyncio.to_thread(self._tidy, {each.folder for each in self._found.values()})
+        tidy = False
+        while (name := self._due()) is not None or not (tidy or self._stopped):
+            if name is not None:
+                await self._next(name)
+            else:  # more may be wanted when that is done
+                await asyncio.to_thread(self._tidy, {each.folder for each in self._found.values()})
+            tidy = name is None
 
     async def _next(self, name: str) -> None:
         source = self._wanted[name]
@@ -87,15 +97,18 @@ class AdapterFetches:
         self._running = None
         if task.cancelled() or source not in self._wanted.values():
             return
+        self._retried.discard(name)
         error = task.exception()
         if error is None:
             self._found[source] = task.result()
+            self.failed.pop(name, None)
             _log.info("an adapter was fetched", adapter=name, uri=source.uri)
         elif isinstance(error, FetchFailed):
             _log.warning("an adapter was not fetched", adapter=name, reason=error.reason, error=str(error))
             self._failed(name, error)
         else:
-            raise error
+            _log.error("fetching an adapter ended unexpectedly", adapter=name, exc_info=error)
+            self.failed[name] = f"fetching ended unexpectedly: {type(error).__name__}; the pod's log has more"
         self._changed()
 
     def _failed(self, name: str, error: FetchFailed) -> None:
@@ -106,10 +119,10 @@ class AdapterFetches:
             self._again[name] = asyncio.get_running_loop().call_later(pause, self._retry, name)
 
     def _retry(self, name: str) -> None:
-        """The state stays as it was told until there is another one."""
+        """What it failed of stays its state until something else comes of it."""
         self._again.pop(name, None)
-        if self.failed.pop(name, None) is not None:
-            self._go_on()
+        self._retried.add(name)
+        self._go_on()
 
     def _tidy(self, used: set[Path]) -> None:
         """Remove the folders that nobody wants. The engine may have one mapped still, and keeps what it has."""

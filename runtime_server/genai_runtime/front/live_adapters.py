@@ -68,7 +68,7 @@ class LiveAdapters:
     @property
     def states(self) -> list[AdapterState]:
         """What the engine says, and of those that it does not know yet, what became of their fetch."""
-        fetching = [AdapterState(name, FETCHING) for name in self.fetches.pending]
+        fetching = [AdapterState(name, FETCHING) for name in self.fetches.coming]
         failed = [AdapterState(name, "rejected", why) for name, why in self.fetches.failed.items()]
         told = {each.name for each in (*fetching, *failed)}
         # One of this name may be there still, from another source.
