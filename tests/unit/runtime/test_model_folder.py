@@ -1,6 +1,7 @@
 """What a model folder may be like beside the plain one, and that looking at any folder ends, with a code or without."""
 
 import contextlib
+import copy
 import json
 import os
 import random
@@ -241,9 +242,8 @@ def _other(content: Any, chance: random.Random) -> Any:
         parent, key = chance.choice(places)
         if isinstance(parent, dict) and chance.random() < 0.3:
             parent.pop(key, None)
-            parent[chance.choice(_KEYS)] = chance.choice(_VALUES)
-        else:
-            parent[key] = chance.choice(_VALUES)
+            key = chance.choice(_KEYS)
+        parent[key] = copy.deepcopy(chance.choice(_VALUES))  # a list among them may be changed next
     return content
 
 
