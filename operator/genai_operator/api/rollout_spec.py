@@ -19,7 +19,10 @@ class Gate(ApiModel):
     """New pods take traffic only when they generate as fast as the old ones."""
 
     max_regression_percent: StrictInt = Field(
-        default=15, ge=1, le=99, description="How many percent slower the tokens of a new pod, or the first one, may come."
+        default=15,
+        ge=1,
+        le=99,
+        description="How many percent slower the tokens of a new pod, or the first one, may come.",
     )
     prompts: tuple[Prompt, ...] = Field(
         min_length=1, max_length=MAX_PROMPTS, description="What old and new pods generate from, one prompt at a time."
