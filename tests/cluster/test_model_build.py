@@ -141,7 +141,9 @@ def test_a_model_is_built_served_and_built_anew_while_it_serves(world: World, cl
         assert condition(still, "Ready")["status"] == "True"
     second = built(model)
     assert second["digest"] != first["digest"]
-    wait_until("pods of the new build", lambda: model.status()["model"].get("digest") == second["digest"], SECONDS)
+    wait_until(
+        "pods of the new build", lambda: model.status().get("model", {}).get("digest") == second["digest"], SECONDS
+    )
     model.wait_ready(seconds=SECONDS)
     assert client.ask(model.address)[1] == "OK"
     assert options(model) == {(128, 1)}

@@ -132,6 +132,12 @@ def _folder(model: GenAIModel) -> str:
     return f"{PATH_MODELS}/{location.path}" if isinstance(location, ClaimModel) else PATH_MODEL_SOURCE
 
 
+def _in_cache(model: GenAIModel) -> bool:
+    """Whether the source is a folder of the cache's own claim: a kubelet mounts no claim twice into a pod."""
+    location, cache = model.spec.model.location(), model.spec.model.cache
+    return isinstance(location, ClaimModel) and cache is not None and location.claim == cache.claim_name
+
+
 def _volumes(model: GenAIModel, build: Build, settings: BuilderSettings) -> list[dict[str, Any]]:
     location, cache = model.spec.model.location(), model.spec.model.cache
     source: dict[str, Any] = {"emptyDir": {"sizeLimit": _LINK_SIZE_LIMIT}}
@@ -141,7 +147,7 @@ def _volumes(model: GenAIModel, build: Build, settings: BuilderSettings) -> list
         {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE_LIMIT}},
         control_certificate(model).source(),
         *(each.source() for each in model_credentials(model, settings)),
-        {"name": "models", **source},
+        *([] if _in_cache(model) else [{"name": "models", **source}]),
         {"name": "model-cache", "persistentVolumeClaim": {"claimName": cache.claim_name if cache else ""}},
     ]
     if build.evaluation is not None:
@@ -159,7 +165,11 @@ def _mounts(model: GenAIModel, settings: BuilderSettings) -> list[dict[str, Any]
         {"name": "tmp", "mountPath": "/tmp"},
         control_certificate(model).mount(),
         *(each.mount() for each in model_credentials(model, settings)),
-        {"name": "models", "mountPath": PATH_MODELS, **({"readOnly": True} if in_place else {})},
+        {
+            "name": "model-cache" if _in_cache(model) else "models",
+            "mountPath": PATH_MODELS,
+            **({"readOnly": True} if in_place else {}),
+        },
         {"name": "model-cache", "mountPath": PATH_MODEL_CACHE},
     ]
 
@@ -167,7 +177,7 @@ def _mounts(model: GenAIModel, settings: BuilderSettings) -> list[dict[str, Any]
 def _of_builder(build: Build, mounts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same without the source's credentials, and with the text."""
     found = [
-        {**each, "readOnly": True} if each["name"] == "models" else each
+        {**each, "readOnly": True} if each["mountPath"] == PATH_MODELS else each
         for each in mounts
         if each["name"] != "model-credentials"
     ]

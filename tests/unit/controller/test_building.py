@@ -127,6 +127,16 @@ def test_a_source_in_a_claim_is_mounted_read_only_beside_the_cache() -> None:
     assert verify["args"] == ["digest", "/models/llama/3", "--sha256", OTHER]
 
 
+def test_a_source_in_the_caches_own_claim_is_one_volume() -> None:
+    """A kubelet that is to mount a claim twice into a pod waits for ever."""
+    pod = pod_of(source={"uri": "pvc://models/source"})
+    claims = [each["persistentVolumeClaim"]["claimName"] for each in pod["volumes"] if "persistentVolumeClaim" in each]
+    assert claims == ["models"]
+    mounts = {each["mountPath"]: each for each in pod["containers"][0]["volumeMounts"]}
+    assert mounts["/models"] == {"name": "model-cache", "mountPath": "/models", "readOnly": True}
+    assert "readOnly" not in mounts["/var/lib/genai/models"]
+
+
 def test_a_text_of_the_users_is_mounted_and_named_in_words_that_say_which() -> None:
     evaluation = {"configMapName": "texts", "key": "wiki.txt", "maxTokens": 256}
     pod = pod_of(build={"evaluation": evaluation})
