@@ -180,9 +180,9 @@ def test_tuning_tries_another_build_beside_the_one_that_is_served(world: World) 
 
 
 def test_what_cannot_be_built_says_why_and_where_the_log_is(world: World) -> None:
-    """After the test above, which made that folder of the cache: it has no config.json."""
-    model = world.make("folder", model={"uri": "pvc://cache/locks", "cache": {"claimName": "cache"}, "build": {}})
-    said = model.wait_condition("ModelBuilt", "False", "ModelInvalid", BUILD_SECONDS)["message"]
-    assert "config.json" in said
+    """The builder looks for it: source and cache are of one claim."""
+    model = world.make("folder", model={"uri": "pvc://cache/nothing", "cache": {"claimName": "cache"}, "build": {}})
+    said = model.wait_condition("ModelBuilt", "False", "ModelNotFound", BUILD_SECONDS)["message"]
+    assert "/models/nothing is no folder" in said
     assert f"kubectl logs -n {world.namespace} folder-build-" in said
-    assert model.condition("Ready")["reason"] == "ModelInvalid"
+    assert model.condition("Ready")["reason"] == "ModelNotFound"
