@@ -13,17 +13,15 @@ from genai_operator.api.model_uri import ClaimModel
 from genai_operator.api.names import build_job_name, service_account_name
 from genai_operator.builders.environment import user_environment
 from genai_operator.builders.fetch import shared_resources, source_container
-from genai_operator.builders.metadata import owner_reference
+from genai_operator.builders.job import model_job
 from genai_operator.builders.restricted import container_security, image_pull_secrets, pod_security
 from genai_operator.builders.runtime_image import plain_image
 from genai_operator.builders.scheduling import scheduling
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.builders.storage import control_certificate, model_credentials
 from genai_operator.constants import (
-    ANNOTATION_REVISION,
     CONTAINER_BUILD,
     LABEL_BUILD,
-    MANAGED_BY,
     PATH_CONTROL_TLS,
     PATH_EVALUATION,
     PATH_MODEL_CACHE,
@@ -44,31 +42,13 @@ _TEXT = f"{PATH_EVALUATION}/text"
 
 def build_job(model: GenAIModel, build: Build, settings: BuilderSettings) -> dict[str, Any]:
     """The Job. `settings` name a builder image."""
-    own = {
-        LABEL_BUILD: model.metadata.name,
-        "app.kubernetes.io/managed-by": MANAGED_BY,
-        "app.kubernetes.io/name": "genai-builder",
-        "app.kubernetes.io/instance": model.metadata.name,
-        "app.kubernetes.io/part-of": "genai-operator",
+    spec = {
+        "backoffLimit": _RETRIES,
+        "podFailurePolicy": {"rules": _failures()},
+        "ttlSecondsAfterFinished": _KEPT_SECONDS,
     }
-    labels = {**model.spec.pod_labels, **own}  # a queue's name has its place on the Job
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": build_job_name(model.metadata.name),
-            "namespace": model.metadata.namespace,
-            "labels": labels,
-            "annotations": {ANNOTATION_REVISION: build_wish(model)},
-            "ownerReferences": [owner_reference(model)],
-        },
-        "spec": {
-            "backoffLimit": _RETRIES,
-            "podFailurePolicy": {"rules": _failures()},
-            "ttlSecondsAfterFinished": _KEPT_SECONDS,
-            "template": {"metadata": {"labels": labels}, "spec": _pod(model, build, settings)},
-        },
-    }
+    name, marks = build_job_name(model.metadata.name), (LABEL_BUILD, "genai-builder")
+    return model_job(model, name, marks, build_wish(model), spec, _pod(model, build, settings))
 
 
 def _failures() -> list[dict[str, Any]]:

@@ -15,16 +15,14 @@ from genai_operator.api.recommendation import tuning_wish
 from genai_operator.api.tuning_spec import Tuning
 from genai_operator.api.variants import Variant, swept_variants
 from genai_operator.builders.environment import engine_environment
-from genai_operator.builders.metadata import owner_reference
+from genai_operator.builders.job import model_job
 from genai_operator.builders.model_folder import model_location
 from genai_operator.builders.pod import CONTAINER as MODEL_CONTAINER
 from genai_operator.builders.pod import pod_template
 from genai_operator.builders.settings import BuilderSettings
 from genai_operator.builders.variants import making, variant_path
 from genai_operator.constants import (
-    ANNOTATION_REVISION,
     LABEL_TUNING,
-    MANAGED_BY,
     PATH_ADAPTER_CACHE,
     PATH_ADAPTER_CREDENTIALS,
     PATH_API_KEYS,
@@ -64,31 +62,13 @@ def tuning_job(model: GenAIModel, tuning: Tuning, settings: BuilderSettings) -> 
         InvalidModel: as for the model's own pods.
     """
     variants = swept_variants(model.spec)
-    own = {
-        LABEL_TUNING: model.metadata.name,
-        "app.kubernetes.io/managed-by": MANAGED_BY,
-        "app.kubernetes.io/name": "genai-tuning",
-        "app.kubernetes.io/instance": model.metadata.name,
-        "app.kubernetes.io/part-of": "genai-operator",
+    spec = {
+        "backoffLimit": _RETRIES,
+        "activeDeadlineSeconds": 2 * tuning.max_seconds + _MARGIN_SECONDS + _BUILD_SECONDS * len(variants),
+        "ttlSecondsAfterFinished": _KEPT_SECONDS,
     }
-    labels = {**model.spec.pod_labels, **own}  # a queue's name has its place on the Job
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": tuning_job_name(model.metadata.name),
-            "namespace": model.metadata.namespace,
-            "labels": labels,
-            "annotations": {ANNOTATION_REVISION: tuning_wish(model)},
-            "ownerReferences": [owner_reference(model)],
-        },
-        "spec": {
-            "backoffLimit": _RETRIES,
-            "activeDeadlineSeconds": 2 * tuning.max_seconds + _MARGIN_SECONDS + _BUILD_SECONDS * len(variants),
-            "ttlSecondsAfterFinished": _KEPT_SECONDS,
-            "template": {"metadata": {"labels": labels}, "spec": _pod(model, tuning, variants, settings)},
-        },
-    }
+    name, marks = tuning_job_name(model.metadata.name), (LABEL_TUNING, "genai-tuning")
+    return model_job(model, name, marks, tuning_wish(model), spec, _pod(model, tuning, variants, settings))
 
 
 def _pod(model: GenAIModel, tuning: Tuning, variants: Sequence[Variant], settings: BuilderSettings) -> dict[str, Any]:

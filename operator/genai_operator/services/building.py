@@ -22,8 +22,9 @@ from genai_operator.services.fetches import Fetches
 from genai_operator.services.jobs import JobBook, KnownJob, last_line, newest_pod, parsed
 from genai_operator.services.reading import controller_uid
 from genai_operator.status.build_failure import failed_build, hindered_build
-from genai_operator.status.building import Step, next_step
+from genai_operator.status.building import next_step
 from genai_operator.status.causes import refusal_reason
+from genai_operator.status.job_step import Step
 from genai_operator.status.observed import BuildState, JobState, ObservedBuild, ObservedPod
 from genai_operator.status.reasons import Reason
 

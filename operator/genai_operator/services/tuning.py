@@ -19,8 +19,9 @@ from genai_operator.errors import ClusterConflict, ClusterRejected, InvalidModel
 from genai_operator.services.jobs import JobBook, KnownJob, failure, last_line, newest_pod, parsed
 from genai_operator.services.reading import controller_uid
 from genai_operator.status.causes import pod_cause
+from genai_operator.status.job_step import Step
 from genai_operator.status.observed import JobState, ObservedTuning, TuningState
-from genai_operator.status.tuning import Step, next_step
+from genai_operator.status.tuning import next_step
 
 log = structlog.get_logger(__name__)
 

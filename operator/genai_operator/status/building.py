@@ -1,7 +1,6 @@
 """Pure: what is to be done about a model's build, what `status.build` says of it, and the condition ModelBuilt."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +9,7 @@ from genai_operator.api.build_status import BuildQuality, BuildStatus
 from genai_operator.api.built import as_built, build_revision, known_build
 from genai_operator.api.genaimodel import GenAIModel
 from genai_operator.status.conditions import Verdict, bounded
+from genai_operator.status.job_step import Step
 from genai_operator.status.observed import BuildState, FetchProgress, ObservedBuild, ObservedModel
 from genai_operator.status.reasons import Reason
 
@@ -17,16 +17,6 @@ _FINAL = ("Complete", "Failed")
 # Nobody has to do anything.
 _WELL = (Reason.BUILT, Reason.BUILDING, Reason.SUSPENDED, Reason.PENDING)
 _UNREADABLE = "the build Job ended without a result that can be read; is its image older than the operator?"
-
-
-class Step(StrEnum):
-    """What comes next."""
-
-    NOTHING = "nothing"  # the status has the answer
-    WAIT = "wait"  # no pods are wanted now
-    MAKE = "make"  # there is no Job
-    REMOVE = "remove"  # the Job is of another wish
-    READ = "read"  # the Job is the one
 
 
 def next_step(model: GenAIModel, wish: str, job: str | None) -> Step:

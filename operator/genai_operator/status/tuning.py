@@ -1,7 +1,6 @@
 """Pure: what is to be done about a model's tuning, and what `status.recommended` says of it."""
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
 from genai_operator.api.built import is_current
@@ -11,21 +10,12 @@ from genai_operator.api.tuning_spec import Tuning
 from genai_operator.api.tuning_status import Recommended, TunedSettings, TunedVariant
 from genai_operator.api.variants import variant_named
 from genai_operator.status.conditions import bounded
+from genai_operator.status.job_step import Step
 from genai_operator.status.observed import ObservedModel, ObservedTuning, TuningState
 
 FINAL = ("Complete", "Failed")
 # What a variant of the model is called in what `genai-runtime tune` leaves.
 _VARIANT = "variant"
-
-
-class Step(StrEnum):
-    """What comes next."""
-
-    NOTHING = "nothing"  # the status has the answer
-    WAIT = "wait"  # no pods are wanted now
-    MAKE = "make"  # there is no Job
-    REMOVE = "remove"  # the Job is of another wish
-    READ = "read"  # the Job is the one
 
 
 def next_step(model: GenAIModel, wish: str, known: Recommended | None, revision: str, job: str | None) -> Step:

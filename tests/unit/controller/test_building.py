@@ -16,7 +16,8 @@ from genai_operator.errors import InvalidModel
 from genai_operator.settings import OperatorSettings
 from genai_operator.status import summarise
 from genai_operator.status.build_failure import failed_build, hindered_build
-from genai_operator.status.building import Step, build_status, next_step
+from genai_operator.status.building import build_status, next_step
+from genai_operator.status.job_step import Step
 from genai_operator.status.observed import BuildState, FetchProgress, ObservedBuild, ObservedModel, ObservedPod
 from genai_operator.status.reasons import Reason
 

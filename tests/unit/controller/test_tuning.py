@@ -12,8 +12,9 @@ from genai_operator.builders.deployment import deployment
 from genai_operator.builders.tuning import tuning_job
 from genai_operator.errors import InvalidModel
 from genai_operator.settings import OperatorSettings
+from genai_operator.status.job_step import Step
 from genai_operator.status.observed import ObservedModel, ObservedTuning, TuningState
-from genai_operator.status.tuning import Step, next_step, recommended
+from genai_operator.status.tuning import next_step, recommended
 
 SETTINGS = OperatorSettings(runtime_image="runtime:1")
 RESULT = {
