@@ -19,7 +19,7 @@ from genai_operator.constants import LABEL_BUILD
 from genai_operator.errors import ClusterConflict, ClusterRejected
 from genai_operator.services.certificates import control_server_name
 from genai_operator.services.fetches import Fetches
-from genai_operator.services.jobs import JobBook, KnownJob, last_line, newest_pod, parsed
+from genai_operator.services.jobs import REFUSED_SECONDS, JobBook, KnownJob, last_line, newest_pod, parsed
 from genai_operator.services.reading import controller_uid
 from genai_operator.status.build_failure import failed_build, hindered_build
 from genai_operator.status.building import next_step
@@ -97,8 +97,10 @@ class Building:
             try:
                 await self._kube.create(build_job(model, build, self._settings))
             except (ClusterRejected, ClusterConflict) as error:
-                said = f"the build Job cannot be made: {error.said}"
-                return ObservedBuild(revision, BuildState.FAILED, refusal_reason(error.said).value, said)
+                # A quota or a policy may be changed by others, without a word to this model.
+                self._wake(metadata.key, REFUSED_SECONDS)
+                said = f"the build Job is refused, and tried again every {REFUSED_SECONDS:.0f} s: {error.said}"
+                return _pending(revision, refusal_reason(error.said), said)
             log.info("build Job made", model=metadata.key)
         self._wake(metadata.key, _LOOK_SECONDS)
         return _pending(revision, Reason.BUILDING, "the build Job starts")

@@ -16,6 +16,8 @@ from genai_operator.status.observed import JobState, ObservedPod
 
 Object = Mapping[str, Any]
 
+# How often a Job that the API server refuses is tried.
+REFUSED_SECONDS = 30.0
 _WORDS_LENGTH = 400
 _MESSAGE_LENGTH = 500
 

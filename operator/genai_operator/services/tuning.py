@@ -16,7 +16,7 @@ from genai_operator.builders.tuning import tuning_job
 from genai_operator.clients.kube import JOB, KubeClient
 from genai_operator.constants import LABEL_TUNING
 from genai_operator.errors import ClusterConflict, ClusterRejected, InvalidModel
-from genai_operator.services.jobs import JobBook, KnownJob, failure, last_line, newest_pod, parsed
+from genai_operator.services.jobs import REFUSED_SECONDS, JobBook, KnownJob, failure, last_line, newest_pod, parsed
 from genai_operator.services.reading import controller_uid
 from genai_operator.status.causes import pod_cause
 from genai_operator.status.job_step import Step
@@ -78,7 +78,10 @@ class Tuning:
         try:
             await self._kube.create(tuning_job(model, tuning, self._settings))
         except (ClusterRejected, ClusterConflict) as error:
-            return ObservedTuning(revision, TuningState.FAILED, f"the tuning Job cannot be made: {error.said}")
+            # A quota or a policy may be changed by others, without a word to this model.
+            self._wake(metadata.key, REFUSED_SECONDS)
+            said = f"the tuning Job is refused, and tried again every {REFUSED_SECONDS:.0f} s: {error.said}"
+            return ObservedTuning(revision, TuningState.PENDING, said)
         except InvalidModel as error:
             return ObservedTuning(revision, TuningState.FAILED, f"the tuning Job cannot be made: {error}")
         log.info("tuning Job made", model=metadata.key)

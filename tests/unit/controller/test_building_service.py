@@ -8,6 +8,7 @@ import pytest
 
 from genai_operator.clients.fetch import FetchReply
 from genai_operator.constants import LABEL_BUILD
+from genai_operator.errors import ClusterRejected
 from support.model_world import KEY, World
 
 JOB = "hello-build"
@@ -264,3 +265,16 @@ async def test_tuning_waits_for_the_build(world: World) -> None:
     assert job is not None
     (fetch,) = job["spec"]["template"]["spec"]["initContainers"]
     assert DIGEST in fetch["args"]
+
+
+async def test_a_refused_job_is_tried_again(world: World) -> None:
+    put_model(world)
+    world.kube.failures["create", "Job"] = ClusterRejected('admission webhook "policy" denied the request: no')
+    await world.settle()
+    assert world.condition("ModelBuilt")[:2] == ("False", "AdmissionDenied")
+    assert "tried again" in world.status()["build"]["message"]
+    del world.kube.failures["create", "Job"]
+    world.woken.add(KEY)
+    await world.settle()
+    assert world.kube.find("Job", JOB) is not None
+    assert world.condition("ModelBuilt")[:2] == ("False", "Building")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from genai_operator.constants import LABEL_TUNING
+from genai_operator.errors import ClusterRejected
 from support.model_world import KEY, World
 
 JOB = "hello-tuning"
@@ -232,3 +233,15 @@ async def test_an_invalid_edit_does_not_lose_the_recommendation(world: World) ->
     world.put_model(tuning={}, replicas=-1)
     await world.settle()
     assert world.status()["recommended"] == before
+
+
+async def test_a_refused_job_is_tried_again(world: World) -> None:
+    world.put_model(tuning={})
+    world.kube.failures["create", "Job"] = ClusterRejected("exceeded quota: jobs")
+    await world.settle()
+    found = world.status()["recommended"]
+    assert (found["state"], "tried again" in found["message"]) == ("Pending", True)
+    del world.kube.failures["create", "Job"]
+    world.woken.add(KEY)
+    await world.settle()
+    assert world.status()["recommended"]["state"] == "Running"
